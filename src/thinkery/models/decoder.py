@@ -1,0 +1,161 @@
+"""The decoder: RMSNorm, rotary positions, grouped-query attention, SwiGLU; optional biases, q/k norms, tied embeddings.
+
+Tokens come packed (a Layout), so one forward serves padded rows and token trees. Weights stand as Hugging Face keeps them,
+except that q, k, v and gate, up are one matrix each (`checkpoint` splits and joins them).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from . import ops_cpu, ops_torch
+from .layout import Layout
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """Sizes and switches; names in brackets are those of a Hugging Face config."""
+
+    vocabulary: int  # vocab_size
+    width: int  # hidden_size
+    layers: int  # num_hidden_layers
+    heads: int  # num_attention_heads
+    kv_heads: int  # num_key_value_heads
+    head_width: int  # head_dim
+    feed_forward: int  # intermediate_size
+    context: int = 512  # max_position_embeddings
+    theta: float = 10000.0  # rope_theta
+    eps: float = 1e-6  # rms_norm_eps
+    tied: bool = True  # tie_word_embeddings
+    qkv_bias: bool = False  # attention biases on q, k, v (Qwen2; Llama with attention_bias)
+    out_bias: bool = False  # and on the output (Llama with attention_bias)
+    qk_norm: bool = False  # q_norm and k_norm (Qwen3)
+
+    @property
+    def qkv_rows(self) -> tuple[int, int, int]:
+        """Rows of the joined q, k, v matrix, apart."""
+        return self.heads * self.head_width, self.kv_heads * self.head_width, self.kv_heads * self.head_width
+
+
+class Layer(nn.Module):
+    """One block: attention and feed-forward, each behind a norm and added to the stream."""
+
+    def __init__(self, c: DecoderConfig) -> None:
+        super().__init__()
+        self.attention_norm = nn.Parameter(torch.ones(c.width))
+        self.qkv = nn.Parameter(torch.empty(sum(c.qkv_rows), c.width))
+        self.qkv_bias = nn.Parameter(torch.zeros(sum(c.qkv_rows))) if c.qkv_bias else None
+        self.q_norm = nn.Parameter(torch.ones(c.head_width)) if c.qk_norm else None
+        self.k_norm = nn.Parameter(torch.ones(c.head_width)) if c.qk_norm else None
+        self.out = nn.Parameter(torch.empty(c.width, c.heads * c.head_width))
+        self.out_bias = nn.Parameter(torch.zeros(c.width)) if c.out_bias else None
+        self.ff_norm = nn.Parameter(torch.ones(c.width))
+        self.gate_up = nn.Parameter(torch.empty(2 * c.feed_forward, c.width))
+        self.down = nn.Parameter(torch.empty(c.width, c.feed_forward))
+
+
+class Decoder(nn.Module):
+    """A causal language model over packed tokens.
+
+    dtype     what it computes in; parameters are the masters and may be wider (float32 masters, bfloat16 compute)
+    version   raised whenever the weights change: engines drop their keys and values by it
+    plain     True: use torch's own operations even where compiled kernels would do (the reference path)
+    """
+
+    def __init__(self, config: DecoderConfig, dtype: torch.dtype | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.compute = dtype
+        self.version = 0
+        self.plain = False
+        self.shareable = True  # a node's value depends on its path alone, so prefixes may be shared
+        self.embed = nn.Parameter(torch.empty(config.vocabulary, config.width))
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
+        self.norm = nn.Parameter(torch.ones(config.width))
+        self.untied = None if config.tied else nn.Parameter(torch.empty(config.vocabulary, config.width))
+        cos, sin = rotary_tables(config)
+        self.register_buffer("cos", cos.float(), persistent=False)
+        self.register_buffer("sin", sin.float(), persistent=False)
+        self.cos: Tensor
+        self.sin: Tensor
+
+    @property
+    def head(self) -> Tensor:
+        """[V, D]: the output matrix."""
+        return self.embed if self.untied is None else self.untied
+
+    @property
+    def device(self) -> torch.device:
+        return self.embed.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the forward pass computes in."""
+        return self.compute or self.embed.dtype
+
+    @property
+    def compiled(self) -> bool:
+        """Whether the compiled CPU kernels serve this model."""
+        return not self.plain and self.device.type == "cpu" and self.dtype == self.embed.dtype and self.dtype in (torch.float32, torch.float64)
+
+    @property
+    def ops(self) -> Any:
+        return ops_cpu if self.compiled else ops_torch
+
+    def initialise(self, generator: torch.Generator) -> Decoder:
+        """Random weights: normal with deviation 0.6 / sqrt(fan-in), outputs to the stream smaller by sqrt(2 L)."""
+        small = 1 / math.sqrt(2 * self.config.layers)
+        with torch.no_grad():
+            for name, p in self.named_parameters():
+                if p.dim() == 2:
+                    end = name.rsplit(".", 1)[-1]
+                    std = 0.05 if end in ("embed", "untied") else 0.6 / math.sqrt(p.shape[1]) * (small if end in ("out", "down") else 1)
+                    p.copy_(torch.randn(p.shape, generator=generator) * std)
+        return self
+
+    def weight(self, p: Tensor) -> Tensor:
+        """A parameter as the forward pass uses it (autograd sees the cast)."""
+        return p if p.dtype == self.dtype else p.to(self.dtype)
+
+    def forward(self, layout: Layout) -> Tensor:
+        """Hidden states [N, D], after the final norm."""
+        c, w, ops = self.config, self.weight, self.ops
+        x = nn.functional.embedding(torch.as_tensor(layout.tokens, device=self.device), w(self.embed))
+        bias = lambda p: None if p is None else w(p)
+        for layer in self.layers:
+            h = ops.rms_norm(x, w(layer.attention_norm), c.eps)
+            qkv = ops.linear(h, w(layer.qkv), bias(layer.qkv_bias))
+            if layer.q_norm is not None:
+                qkv = self._norm_heads(qkv, w(layer.q_norm), w(layer.k_norm))
+            x = x + ops.linear(ops.attention(qkv, c.heads, c.kv_heads, self.cos, self.sin, layout), w(layer.out), bias(layer.out_bias))
+            h = ops.rms_norm(x, w(layer.ff_norm), c.eps)
+            x = x + ops.linear(ops.swiglu(ops.linear(h, w(layer.gate_up))), w(layer.down))
+        return ops.rms_norm(x, w(self.norm), c.eps)  # type: ignore[no-any-return]
+
+    def _norm_heads(self, qkv: Tensor, q_norm: Tensor, k_norm: Tensor) -> Tensor:
+        c = self.config
+        q, k, v = qkv.split(c.qkv_rows, 1)
+        q, k = (self.ops.rms_norm(z.reshape(len(z), -1, c.head_width), n, c.eps).reshape(len(z), -1) for z, n in ((q, q_norm), (k, k_norm)))
+        return torch.cat([q, k, v], 1)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """[M, V] from hidden states [M, D]."""
+        return self.ops.linear(hidden, self.weight(self.head))  # type: ignore[no-any-return]
+
+    def token_logprobs(self, hidden: Tensor, targets: Tensor, temperature: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probability of each target and entropy, in nats, [M] each, at each row's temperature; hidden [M, D]."""
+        wide = torch.float64 if self.dtype == torch.float64 else torch.float32
+        scale = (1 / temperature.to(wide)).to(self.device)
+        return self.ops.token_logprobs(hidden, self.weight(self.head), targets.to(self.device), scale)  # type: ignore[no-any-return]
+
+
+def rotary_tables(c: DecoderConfig) -> tuple[Tensor, Tensor]:
+    """cos and sin, float64 [context, E / 2] (Su et al. 2021)."""
+    rates = c.theta ** (-torch.arange(0, c.head_width, 2, dtype=torch.float64) / c.head_width)
+    angles = torch.outer(torch.arange(c.context, dtype=torch.float64), rates)
+    return angles.cos(), angles.sin()
