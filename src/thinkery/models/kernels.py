@@ -252,27 +252,32 @@ def tree_attention_backward(dout, qkv, out, lse, heads, kv, first, parents, d): 
 
 
 @njit(**FAST)
+def log_softmax_row(logits, columns, scale):  # type: ignore[no-untyped-def]
+    """logits[:columns] become the log-probabilities of logits * scale."""
+    top = logits[0] * scale
+    for v in range(columns):
+        z = logits[v] * scale
+        logits[v] = z
+        top = max(top, z)
+    total = logits[0] - logits[0]
+    for v in range(columns):
+        total += exp(logits[v] - top)
+    total = top + np.log(total)
+    for v in range(columns):
+        logits[v] -= total
+
+
+@njit(**FAST)
 def token_logprobs(logits, columns, inverse_temperature, targets, logp, entropy):  # type: ignore[no-untyped-def]
     """logp[m] of targets[m] and the entropy of each row, in nats; logits [M, >= columns] become log-probabilities in place."""
     for m in range(logits.shape[0]):
-        scale = inverse_temperature[m]
-        top = logits[m, 0] * scale
+        row = logits[m]
+        log_softmax_row(row, columns, inverse_temperature[m])
+        total = row[0] - row[0]
         for v in range(columns):
-            z = logits[m, v] * scale
-            logits[m, v] = z
-            top = max(top, z)
-        total = logits.dtype.type(0)
-        mean = logits.dtype.type(0)
-        for v in range(columns):
-            z = logits[m, v] - top
-            p = exp(z)
-            total += p
-            mean += p * z
-        log_total = np.log(total)
-        for v in range(columns):
-            logits[m, v] -= top + log_total
-        logp[m] = logits[m, targets[m]]
-        entropy[m] = log_total - mean / total
+            total -= exp(row[v]) * row[v]
+        logp[m] = row[targets[m]]
+        entropy[m] = total
 
 
 @njit(**FAST)

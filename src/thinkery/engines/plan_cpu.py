@@ -1,0 +1,291 @@
+"""The fast CPU decode, derived from a decoder: keys and values by node, one compiled call a step.
+
+Any set of nodes whose ancestors are computed, or stand earlier in the same call, can be computed together: prefill, decode
+and late branches are one function. Every operation works row by row in a fixed order, so a node's values are the same bits
+alone, in company, decoded or prefilled.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numba import njit
+from numpy.typing import NDArray
+
+from ..core.rng import GOLDEN, MIX1, MIX2
+from ..models.decoder import Decoder
+from ..models.gemm import multiply
+from ..models.kernels import FAST, attend, log_softmax_row, rms_norm, rotate, swiglu
+from ..models.ops_cpu import panels
+from ..models.simd import exp
+from .tree import child
+
+ROWS = 1024  # nodes of one call: bounds the work space
+FIELDS = ("attention_norm", "qkv", "qkv_bias", "q_norm", "k_norm", "out", "out_bias", "ff_norm", "gate_up", "down")
+
+
+class CpuPlan:
+    """A decoder's weights laid out for decoding, and the pool of keys, values and final hidden states."""
+
+    exact = True  # a node's values never depend on its company
+
+    def __init__(self, decoder: Decoder, slots: int = 1024) -> None:
+        c = decoder.config
+        self.decoder, self.config = decoder, c
+        self.sizes = np.array([c.width, c.heads, c.kv_heads, c.head_width, c.feed_forward, c.layers], np.int64)
+        self.cos, self.sin = decoder.cos.numpy(), decoder.sin.numpy()
+        self.keys = np.zeros((c.layers, 0, c.kv_heads * c.head_width), np.float32)
+        self.values, self.hidden = self.keys.copy(), np.zeros((0, c.width), np.float32)
+        self.grow(slots)
+        self.refresh()
+
+    @staticmethod
+    def slot_bytes(decoder: Decoder) -> int:
+        """Memory of one node, in bytes."""
+        c = decoder.config
+        return 4 * (2 * c.layers * c.kv_heads * c.head_width + c.width)
+
+    @property
+    def slots(self) -> int:
+        return len(self.hidden)
+
+    def grow(self, slots: int) -> None:
+        """Make the pool this large; what it holds stays."""
+        c, have = self.config, self.slots
+        keys, values = (np.empty((c.layers, slots, c.kv_heads * c.head_width), np.float32) for _ in range(2))
+        hidden = np.empty((slots, c.width), np.float32)
+        keys[:, :have], values[:, :have], hidden[:have] = self.keys, self.values, self.hidden
+        self.keys, self.values, self.hidden = keys, values, hidden
+
+    def refresh(self) -> None:
+        """Take the decoder's weights as they are now."""
+        pieces: list[NDArray[Any]] = []
+        offsets = np.full((self.config.layers, len(FIELDS)), -1, np.int64)
+        at = 0
+        for i, layer in enumerate(self.decoder.layers):
+            for j, name in enumerate(FIELDS):
+                p = getattr(layer, name)
+                if p is not None:
+                    flat = panels(p, True) if p.dim() == 2 else p.detach().numpy()
+                    offsets[i, j] = at
+                    at += flat.size
+                    pieces.append(flat)
+        self.weights, self.offsets = np.concatenate(pieces), offsets
+        self.embed, self.norm = self.decoder.embed.detach().numpy(), self.decoder.norm.detach().numpy()
+        self.head = panels(self.decoder.head, True)
+
+    def extend(self, tokens: Any, positions: Any, slots: Any, index: Any, i0: Any, count: Any) -> None:
+        """Compute nodes: row r has its path's slots (its own last) at index.flat[i0[r] :][:count[r]]; topological order."""
+        flat = index.reshape(-1)
+        for lo in range(0, len(tokens), ROWS):
+            s = slice(lo, lo + ROWS)
+            part = (tokens[s], positions[s], slots[s], flat, i0[s], count[s])
+            pool = (self.keys, self.values, self.hidden)
+            _extend(
+                self.weights, self.offsets, self.sizes, self.config.eps, self.embed, self.norm, self.cos, self.sin, *pool, *part
+            )
+
+    def sample(self, live: Any, lanes: Any, slot_of: Any, settings: Any, end: int, tree: Any) -> NDArray[np.bool_]:
+        """One token for every live lane (see `local.Lanes`), recorded there; True where the reply is over by end token or limit."""
+        tree.room(len(live))
+        over = np.empty(len(live), np.bool_)
+        _sample(
+            live, lanes.at, lanes.pos, lanes.limit, lanes.setting, lanes.address, lanes.token, lanes.logp, lanes.node, self.hidden, slot_of,
+            self.head, self.embed.shape[0], *settings, end, tree.parent, tree.token, tree.depth, tree.table, tree.count, over,
+        )  # fmt: skip
+        return over
+
+    def log_softmax(self, slots: NDArray[np.int32], temperature: float = 1.0) -> NDArray[np.float32]:
+        """Log-probabilities of the next token after each slot's node, float32 [n, V]."""
+        hidden = np.ascontiguousarray(self.hidden[slots])
+        out = np.empty((len(slots), self.embed.shape[0]), np.float32)
+        _logits(hidden, self.head, out)
+        for row in out:
+            log_softmax_row(row, out.shape[1], np.float32(1 / temperature))
+        return out
+
+    def states(self, slots: NDArray[np.int32]) -> torch.Tensor:
+        """Final hidden states, float32 [n, D]."""
+        return torch.from_numpy(self.hidden[slots])
+
+
+@njit(cache=True)
+def _logits(hidden, head, out):  # type: ignore[no-untyped-def]
+    rows, width = hidden.shape
+    columns = out.shape[1]
+    multiply(hidden.reshape(-1), 0, width, 1, rows, head, 0, width, columns, out.reshape(-1), 0, columns, False)
+
+
+@njit(**FAST)
+def _add_bias(x, w, at, rows, width):  # type: ignore[no-untyped-def]
+    for r in range(rows):
+        for j in range(width):
+            x[r, j] += w[at + j]
+
+
+@njit(**FAST)
+def _extend(w, offsets, sizes, eps, embed, norm, cos, sin, keys, values, hidden, tokens, positions, slots, index, i0, count):  # type: ignore[no-untyped-def]
+    width, heads, kv, size, ff, layers = sizes
+    rows, q, k = tokens.shape[0], heads * size, kv * size
+    x, h = np.empty((rows, width), np.float32), np.empty((rows, width), np.float32)
+    qkv, att = np.empty((rows, q + 2 * k), np.float32), np.empty((rows, q), np.float32)
+    gate_up, act = np.empty((rows, 2 * ff), np.float32), np.empty((rows, ff), np.float32)
+    inverse, lse = np.empty(max(rows, heads), np.float32), np.empty(heads, np.float32)
+    longest = 1
+    for r in range(rows):
+        longest = max(longest, count[r])
+        x[r] = embed[tokens[r]]
+    scores = np.empty(longest, np.float32)
+    scale = np.float32(size**-0.5)
+    key_bank, value_bank, pool = keys.reshape(-1), values.reshape(-1), keys.shape[1]
+    for i in range(layers):
+        o = offsets[i]
+        base = i * pool * k
+        rms_norm(x, w[o[0] : o[0] + width], eps, h, inverse)
+        multiply(h.reshape(-1), 0, width, 1, rows, w, o[1], width, q + 2 * k, qkv.reshape(-1), 0, q + 2 * k, False)
+        if o[2] >= 0:
+            _add_bias(qkv, w, o[2], rows, q + 2 * k)
+        for r in range(rows):
+            if o[3] >= 0:
+                _norm_heads(qkv, r, 0, heads, w[o[3] : o[3] + size], eps)
+                _norm_heads(qkv, r, q, kv, w[o[4] : o[4] + size], eps)
+            rotate(qkv, r, 0, heads + kv, cos, sin, positions[r], np.float32(1))
+            at = base + slots[r] * k
+            for j in range(q):
+                qkv[r, j] *= scale
+            for j in range(k):
+                key_bank[at + j] = qkv[r, q + j]
+                value_bank[at + j] = qkv[r, q + k + j]
+        for r in range(rows):
+            attend(
+                qkv.reshape(-1), r * (q + 2 * k), heads, kv, size, key_bank, value_bank, k, base, index, i0[r], count[r], scores,
+                att.reshape(-1), r * q, lse, 0,
+            )  # fmt: skip
+        if o[6] >= 0:
+            multiply(att.reshape(-1), 0, q, 1, rows, w, o[5], q, width, h.reshape(-1), 0, width, False)
+            _add_bias(h, w, o[6], rows, width)
+            x += h
+        else:
+            multiply(att.reshape(-1), 0, q, 1, rows, w, o[5], q, width, x.reshape(-1), 0, width, True)
+        rms_norm(x, w[o[7] : o[7] + width], eps, h, inverse)
+        multiply(h.reshape(-1), 0, width, 1, rows, w, o[8], width, 2 * ff, gate_up.reshape(-1), 0, 2 * ff, False)
+        swiglu(gate_up, act)
+        multiply(act.reshape(-1), 0, ff, 1, rows, w, o[9], ff, width, x.reshape(-1), 0, width, True)
+    rms_norm(x, norm, eps, h, inverse)
+    for r in range(rows):
+        hidden[slots[r]] = h[r]
+
+
+@njit(**FAST)
+def _norm_heads(qkv, r, column, heads, weight, eps):  # type: ignore[no-untyped-def]
+    size = weight.shape[0]
+    view = qkv[r, column : column + heads * size].copy().reshape(heads, size)
+    out, inverse = np.empty_like(view), np.empty(heads, np.float32)
+    rms_norm(view, weight, eps, out, inverse)
+    qkv[r, column : column + heads * size] = out.reshape(-1)
+
+
+@njit(cache=True)
+def uniform(address, position):  # type: ignore[no-untyped-def]
+    """`core.rng.uniforms` for one (address, position)."""
+    x = address + (np.uint64(position) + np.uint64(1)) * np.uint64(GOLDEN)
+    for _ in range(2):
+        x = (x ^ x >> np.uint64(30)) * np.uint64(MIX1)
+        x = (x ^ x >> np.uint64(27)) * np.uint64(MIX2)
+        x ^= x >> np.uint64(31)
+    return np.float64(x >> np.uint64(11)) * 2.0**-53
+
+
+@njit(cache=True)
+def cumulative(logps, columns, top_p, top_k, sums):  # type: ignore[no-untyped-def]
+    """sums[v] = mass of tokens 0..v after nucleus (Holtzman et al. 2020) and top-k truncation; not normalised."""
+    if top_p >= 1.0 and top_k <= 0:
+        total = 0.0
+        for v in range(columns):
+            total += np.float64(exp(logps[v]))
+            sums[v] = total
+        return
+    order = np.argsort(-logps[:columns], kind="mergesort")
+    keep = np.zeros(columns, np.bool_)
+    mass = 0.0
+    for i in range(columns):
+        if (top_k > 0 and i >= top_k) or mass >= top_p:
+            break
+        keep[order[i]] = True
+        mass += np.float64(exp(logps[order[i]]))
+    total = 0.0
+    for v in range(columns):
+        if keep[v]:
+            total += np.float64(exp(logps[v]))
+        sums[v] = total
+
+
+@njit(cache=True)
+def draw(sums, columns, u):  # type: ignore[no-untyped-def]
+    """The first token whose cumulative mass exceeds u times the total."""
+    target = u * sums[columns - 1]
+    low, high = 0, columns - 1
+    while low < high:
+        middle = (low + high) // 2
+        if sums[middle] > target:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+@njit(cache=True)
+def distinct(live, at, setting):  # type: ignore[no-untyped-def]
+    """Rows of distinct (node, setting) among the live lanes: (row of each lane, a lane of each row)."""
+    n = live.shape[0]
+    size = 16
+    while size < 2 * n:
+        size *= 2
+    table, row_of, first = np.full(size, -1, np.int32), np.empty(n, np.int32), np.empty(n, np.int32)
+    rows = 0
+    for i in range(n):
+        lane = live[i]
+        h = (np.int64(at[lane]) * 31 + setting[lane]) * 0x9E3779B1
+        slot = (h ^ h >> 15) & (size - 1)
+        while table[slot] >= 0:
+            other = first[table[slot]]
+            if at[other] == at[lane] and setting[other] == setting[lane]:
+                break
+            slot = (slot + 1) & (size - 1)
+        if table[slot] < 0:
+            table[slot] = rows
+            first[rows] = lane
+            rows += 1
+        row_of[i] = table[slot]
+    return row_of, first[:rows]
+
+
+@njit(cache=True)
+def _sample(  # type: ignore[no-untyped-def]
+    live, at, pos, limit, setting, address, token, logp, node, hidden, slot_of, head, columns, temperature, top_p, top_k, end,
+    tree_parent, tree_token, tree_depth, tree_table, tree_count, over,
+):  # fmt: skip
+    row_of, first = distinct(live, at, setting)
+    rows, width = first.shape[0], hidden.shape[1]
+    gathered, logits = np.empty((rows, width), np.float32), np.empty((rows, columns), np.float32)
+    sums, best = np.empty((rows, columns), np.float64), np.empty(rows, np.int32)
+    for r in range(rows):
+        gathered[r] = hidden[slot_of[at[first[r]]]]
+    _logits(gathered, head, logits)
+    for r in range(rows):
+        s = setting[first[r]]
+        t = temperature[s]
+        log_softmax_row(logits[r], columns, np.float32(1.0 / t if t > 0 else 1.0))
+        best[r] = np.argmax(logits[r, :columns]) if t <= 0 else -1
+        if t > 0:
+            cumulative(logits[r], columns, top_p[s], top_k[s], sums[r])
+    for i in range(live.shape[0]):
+        lane, r = live[i], row_of[i]
+        p = pos[lane]
+        v = best[r] if best[r] >= 0 else draw(sums[r], columns, uniform(address[lane], p))
+        below = child(tree_parent, tree_token, tree_depth, tree_table, tree_count, at[lane], v)
+        token[lane, p], logp[lane, p], node[lane, p] = v, logits[r, v], below
+        at[lane], pos[lane] = below, p + 1
+        over[i] = v == end or p + 1 >= limit[lane]

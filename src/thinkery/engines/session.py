@@ -1,0 +1,168 @@
+"""What a solver calls `model`: one rollout's asks, addressed and recorded. And `drive`, which runs solvers to their ends."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..core.context import Context, Turn
+from ..core.records import Question
+from ..core.rng import Stream, address, name_hash
+from .local import LocalEngine
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How asks draw unless they say otherwise. temperature 0 is greedy; top_k 0 and top_p 1 cut nothing."""
+
+    max_tokens: int = 64
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    stop: tuple[str, ...] = ()
+
+
+class Session:
+    """One rollout's view of the cast.
+
+    Draws are addressed by (base, branch path, context, role, how often this was asked in this branch), so neither the timing of
+    tools nor other rollouts change them. Work that runs concurrently goes through `branch(i)`.
+    """
+
+    __slots__ = ("engine", "base", "sampling", "cast", "_nth", "_asked", "_branches")
+
+    def __init__(self, engine: LocalEngine, base: int, sampling: Sampling, cast: Mapping[str, LocalEngine] | None = None) -> None:
+        self.engine, self.base, self.sampling, self.cast = engine, base, sampling, cast
+        self._nth: dict[tuple[int, int], int] = {}
+        self._asked: list[Any] = []
+        self._branches: dict[int, Session] = {}
+
+    def _of(self, role: str) -> LocalEngine:
+        return self.engine if self.cast is None else self.cast.get(role, self.engine)
+
+    def context(self, x: str | Question | Context, role: str = "policy") -> Context:
+        """A question or text as the start of a context of its own."""
+        engine = self._of(role)
+        return engine.model.context(engine.root, x)
+
+    def ask(
+        self,
+        context: str | Question | Context,
+        max_tokens: int | None = None,
+        stop: Sequence[str] | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        top_k: int | None = None,
+        role: str = "policy",
+    ) -> Awaitable[Turn]:
+        """Have `role` write after the context: an awaitable Turn."""
+        s, engine = self.sampling, self._of(role)
+        place = context if type(context) is Context else self.context(context, role)
+        kind = name_hash(role)
+        key = (place.hash, kind)
+        nth = self._nth.get(key, 0)
+        self._nth[key] = nth + 1
+        answer = engine.ask(
+            place,
+            s.max_tokens if max_tokens is None else max_tokens,
+            s.stop if stop is None else tuple(stop),
+            s.temperature if temperature is None else temperature,
+            s.top_p if top_p is None else top_p,
+            s.top_k if top_k is None else top_k,
+            role,
+            address(self.base, place.hash, kind, nth),
+        )
+        self._asked.append(answer)
+        return answer
+
+    def say(
+        self, context: str | Question | Context, text: str, role: str = "policy", end: bool = True, weight: float | NDArray[np.float32] = 1.0
+    ) -> Turn:
+        """Record `text` as written by `role`, with the end token unless `end` is False: forced output, for supervision.
+
+        weight: one number, or one for each token, by which supervised losses count it.
+        """
+        engine = self._of(role)
+        place = self.context(context, role)
+        ids = engine.model.tokenizer.encode(text) + ((engine.model.tokenizer.end,) if end else ())
+        weights = np.broadcast_to(np.asarray(weight, np.float32), (len(ids),))
+        turn = Turn(place, role, engine.model.writer, 1.0, "said", ids, None, weights)
+        self._asked.append(turn)
+        return turn
+
+    def score(self, context: str | Question | Context, text: str, role: str = "policy") -> NDArray[np.float32]:
+        """Log-probability of each token of `text` after the context, in nats, float32 [n]. Not recorded."""
+        engine = self._of(role)
+        return engine.score(self.context(context, role), engine.model.tokenizer.encode(text))
+
+    def look(self, context: str | Question | Context, what: Sequence[str], role: str = "policy") -> dict[str, torch.Tensor]:
+        """Values inside the model over a context ("hidden" [n, D], "logprobs" [n, V]). Raises EngineError for what it lacks."""
+        return self._of(role).look(self.context(context, role), what)
+
+    def branch(self, i: int) -> Session:
+        """A child with its own address and its own place in the record: one for each concurrent piece of work."""
+        found = self._branches.get(i)
+        if found is None:
+            found = self._branches[i] = Session(self.engine, address(self.base, "branch", i), self.sampling, self.cast)
+        return found
+
+    def rng(self, *parts: int | str) -> Stream:
+        """Draws of the solver's own, addressed within this branch."""
+        return Stream(address(self.base, "solver", *parts))
+
+    @property
+    def turns(self) -> list[Turn]:
+        """What was written: the trunk in the order asked, then each branch. Asks that never came back (cancelled) are left out."""
+        done = lambda x: x if type(x) is Turn else x.result() if x.done() and not x.cancelled() and x.exception() is None else None
+        own = [t for t in map(done, self._asked) if t is not None]
+        return own + [t for i in sorted(self._branches) for t in self._branches[i].turns]
+
+
+async def drive(coroutines: Iterable[Coroutine[Any, Any, Any]], engines: Sequence[LocalEngine]) -> list[Any]:
+    """Run solvers to their ends, decoding for all of them together; results in order, exceptions in their places.
+
+    Every runnable task runs before each decode step, so that asks merge; what is drawn never depends on it.
+    """
+    wake = asyncio.Event()
+    collecting = gc.isenabled()
+    gc.disable()  # with thousands of live tasks the collector costs as much as all the rest of an ask
+    for engine in engines:
+        engine.wake = wake
+    tasks = [asyncio.ensure_future(c) for c in coroutines]
+    everything = asyncio.gather(*tasks, return_exceptions=True)
+    everything.add_done_callback(lambda _: wake.set())
+    try:
+        await _pump(everything, engines, wake)
+        return await everything
+    finally:
+        for task in tasks:
+            task.cancel()
+        for engine in engines:
+            engine.wake = None
+        if collecting:
+            gc.enable()
+
+
+async def _pump(everything: asyncio.Future[Any], engines: Sequence[LocalEngine], wake: asyncio.Event) -> None:
+    ready = getattr(asyncio.get_running_loop(), "_ready", None)  # no public way to see runnable tasks
+    while not everything.done():
+        await asyncio.sleep(0)
+        if ready is not None:
+            while ready:
+                await asyncio.sleep(0)
+        else:
+            for _ in range(4):
+                await asyncio.sleep(0)
+        busy = [e for e in engines if e.busy]
+        for engine in busy:
+            engine.step()
+        if not busy and not everything.done():
+            wake.clear()
+            await wake.wait()

@@ -1,0 +1,147 @@
+"""Tokenizer: text to token ids and back, in Hugging Face's tokenizer.json format."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Regex, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer as _Tokenizer
+from tokenizers.models import BPE
+from tokenizers.trainers import BpeTrainer
+
+from ..core.context import Ids
+from ..core.errors import BadModel, InputError
+
+PAD, BEGIN, END, UNKNOWN = "<pad>", "<s>", "</s>", "<unk>"
+CHARACTERS = "\n0123456789+-*/=()<>,.;:#?!&|~ abcdefghijklmnopqrstuvwxyz[]%"  # of the built-in models
+
+
+class Tokenizer:
+    """Encodes plain text (special tokens in the text are not interpreted) and decodes ids.
+
+    start   tokens every context begins with; `end` ends a reply
+    """
+
+    def __init__(self, backend: _Tokenizer, begin: int | None, end: int, pad: int) -> None:
+        self.backend, self.end, self.pad = backend, end, pad
+        self.start: Ids = () if begin is None else (begin,)
+        self.begin = begin
+        self.unknown = backend.token_to_id(UNKNOWN)
+        backend.encode_special_tokens = True  # a "</s>" typed by a user stays text
+
+    @property
+    def size(self) -> int:
+        return self.backend.get_vocab_size()  # type: ignore[no-any-return]
+
+    def encode(self, text: str) -> Ids:
+        """Token ids of plain text; raises InputError where the vocabulary lacks a character."""
+        ids = tuple(self.backend.encode(text, add_special_tokens=False).ids)
+        if self.unknown is not None and self.unknown in ids:
+            bad = next(c for c in text if self.unknown in self.backend.encode(c, add_special_tokens=False).ids)
+            raise InputError(
+                f"the model's vocabulary lacks the character {bad!r} in {text[:60]!r}; use a model whose tokenizer covers the task's text"
+            )
+        return ids
+
+    def decode(self, ids: Ids) -> str:
+        """Text of the ids; special tokens leave nothing."""
+        return self.backend.decode(list(ids), skip_special_tokens=True)  # type: ignore[no-any-return]
+
+    @cached_property
+    def pieces(self) -> list[str]:
+        """The text each token stands for by itself; specials are empty. For matching stop strings on tokens."""
+        special = {i for i, t in self.backend.get_added_tokens_decoder().items() if t.special}
+        return ["" if i in special else _piece(self.backend, i) for i in range(self.size)]
+
+    def save(self, folder: Path, context: int) -> None:
+        """Write tokenizer.json and tokenizer_config.json, as transformers reads them."""
+        self.backend.save(str(folder / "tokenizer.json"))
+        name = lambda i: None if i is None else self.backend.id_to_token(i)
+        config = {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "bos_token": name(self.begin),
+            "eos_token": name(self.end),
+            "pad_token": name(self.pad),
+            "unk_token": name(self.unknown),
+            "model_max_length": context,
+            "clean_up_tokenization_spaces": False,
+        }
+        (folder / "tokenizer_config.json").write_text(json.dumps({k: v for k, v in config.items() if v is not None}, indent=1) + "\n")
+
+
+def _piece(backend: _Tokenizer, i: int) -> str:
+    token = backend.id_to_token(i) or ""
+    if token.startswith("<0x") and token.endswith(">") and len(token) == 6:
+        return bytes([int(token[3:5], 16)]).decode("latin-1")
+    return backend.decode([i], skip_special_tokens=False) or ""
+
+
+def character_tokenizer(characters: str = CHARACTERS) -> Tokenizer:
+    """One token a character, after the specials <pad>, <s>, </s> and <unk>."""
+    vocabulary = {t: i for i, t in enumerate([PAD, BEGIN, END, UNKNOWN, *characters])}
+    backend = _Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
+    backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+    backend.decoder = decoders.Fuse()
+    backend.add_special_tokens([PAD, BEGIN, END, UNKNOWN])
+    return Tokenizer(backend, 1, 2, 0)
+
+
+def train_tokenizer(texts: list[str], size: int) -> Tokenizer:
+    """A byte-level BPE vocabulary of `size` tokens learnt from texts; digits stand one by one, so arithmetic stays visible."""
+    backend = _Tokenizer(BPE(unk_token=None, byte_fallback=False))
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    backend.decoder = decoders.ByteLevel()
+    trainer = BpeTrainer(
+        vocab_size=size, special_tokens=[PAD, BEGIN, END], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
+    backend.train_from_iterator(texts, trainer)
+    return Tokenizer(backend, 1, 2, 0)
+
+
+def load_tokenizer(folder: Path, config: dict[str, Any]) -> Tokenizer:
+    """The tokenizer of a model folder; `config` is the model's config.json. Raises BadModel when it is missing or broken."""
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise BadModel(f"{folder} has no tokenizer.json; save the tokenizer beside the weights (tokenizer.save_pretrained('{folder}'))")
+    try:
+        backend = _Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises a bare Exception for every fault of the file
+        raise BadModel(f"{path} cannot be read as a tokenizer: {error}") from error
+    settings = _json(folder / "tokenizer_config.json")
+    generation = _json(folder / "generation_config.json")
+
+    def special(name: str) -> int | None:
+        token = settings.get(f"{name}_token")
+        token = token["content"] if isinstance(token, dict) else token
+        found = backend.token_to_id(token) if isinstance(token, str) else None
+        if found is None:
+            found = generation.get(f"{name}_token_id", config.get(f"{name}_token_id"))
+            found = found[0] if isinstance(found, list) else found
+        return found if isinstance(found, int) else None
+
+    end = special("eos")
+    if end is None:
+        raise BadModel(f"{folder} names no end token: set eos_token in tokenizer_config.json or eos_token_id in config.json")
+    pad = special("pad")
+    adds = settings.get("add_bos_token", backend.token_to_id(BEGIN) is not None or _template_begins(backend, special("bos")))
+    return Tokenizer(backend, special("bos") if adds else None, end, end if pad is None else pad)
+
+
+def _template_begins(backend: _Tokenizer, begin: int | None) -> bool:
+    """Whether the tokenizer itself puts the begin token before a text."""
+    return begin is not None and backend.encode("a").ids[:1] == [begin]
+
+
+def _json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BadModel(f"{path} is not valid JSON: {error}") from error
+    return found if isinstance(found, dict) else {}
