@@ -1,0 +1,160 @@
+"""Batch: a step's turns as rows, and sums over what the rows share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..core.records import Rollout
+from ..engines.tree import Tree
+
+Array = NDArray[Any]
+
+
+@dataclass
+class Batch:
+    """B turns of at most T output tokens; contexts live in the tree. Numpy arrays; losses get `Rows`, the torch view of some rows.
+
+    rollout, turn, role, group, pair   int [B]; `turn` numbers within the rollout, `role` indexes `roles`
+    mask, sampled     bool [B, T]: a token is there; the policy drew it (not forced)
+    weight            float32 [B, T]: how much a forced token counts in supervised losses
+    behaviour         float32 [B, T]: log-probability as sampled, at the row's temperature, nats
+    node, tip         int32 [B, T], [B]: nodes of the outputs (-1: none) and of the context's last token
+    temperature       float32 [B]
+    reward, advantage float64 [B]; an advantage may also be [B, T]
+    shard             int [B]: the fixed part of the step that a row belongs to
+    """
+
+    rollout: Array
+    turn: Array
+    role: Array
+    group: Array
+    pair: Array
+    mask: Array
+    sampled: Array
+    weight: Array
+    behaviour: Array
+    node: Array
+    tip: Array
+    temperature: Array
+    parent: Array  # the tree, as arrays: [nodes]
+    token: Array
+    depth: Array
+    roles: tuple[str, ...]
+    reward: Array = field(default_factory=lambda: np.zeros(0))
+    advantage: Array = field(default_factory=lambda: np.zeros(0))
+    shard: Array = field(default_factory=lambda: np.zeros(0, np.int64))
+    extra: dict[str, Array] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.rollout)
+
+    def take(self, rows: Array) -> Batch:
+        """The batch with these rows only; the tree stays whole."""
+        b = len(self)
+        kept = {k: v[rows] for k, v in vars(self).items() if isinstance(v, np.ndarray) and k not in ("parent", "token", "depth") and len(v) == b}
+        return replace(self, **kept, extra={k: v[rows] for k, v in self.extra.items()})
+
+
+class Rows:
+    """Torch tensors of some rows of a batch: any array of it, by name, restricted to the rows."""
+
+    def __init__(self, batch: Batch, rows: Array, like: Tensor) -> None:
+        self.batch, self.rows, self.like = batch, rows, like
+
+    def __getattr__(self, name: str) -> Tensor:
+        array = self.batch.extra[name] if name in self.batch.extra else getattr(self.batch, name)
+        x = torch.as_tensor(array[self.rows], device=self.like.device)
+        return x.to(self.like.dtype) if x.is_floating_point() else x
+
+    def wide(self, name: str) -> Tensor:
+        """A [B] or [B, T] array as [r, T] or [r, 1]."""
+        x: Tensor = getattr(self, name)
+        return x if x.dim() == 2 else x[:, None]
+
+    def total(self, x: Tensor, by: str = "rollout") -> Tensor:
+        """For each row, the sum of x [r] over all rows with the same key."""
+        _, inverse = np.unique(getattr(self.batch, by)[self.rows], return_inverse=True)
+        return segment_sum(x, inverse)[torch.as_tensor(inverse, device=x.device)]
+
+
+def segment_sum(x: Tensor, by: Array) -> Tensor:
+    """Sums of x [B] over equal keys; by int [B], 0..n-1 -> [n]."""
+    n = int(by.max()) + 1 if len(by) else 0
+    return torch.zeros(n, dtype=x.dtype, device=x.device).index_add(0, torch.as_tensor(by, device=x.device), x)
+
+
+def pad(rows: Sequence[Array], fill: Any, dtype: Any, width: int) -> Array:
+    """Rows of different lengths as one array [B, width]."""
+    out = np.full((len(rows), width), fill, dtype)
+    for i, row in enumerate(rows):
+        out[i, : len(row)] = row
+    return out
+
+
+def build(rollouts: Sequence[Rollout], tree: Tree, trains: Sequence[str] = ("policy",)) -> Batch:
+    """The batch of all turns that a trained role wrote, in record order; without rollouts that failed."""
+    of = [(i, j, t) for i, r in enumerate(rollouts) if r.error is None for j, t in enumerate(r.turns) if t.role in trains and t.n]
+    turns = [t for _, _, t in of]
+    width = max((t.n for t in turns), default=1)
+    roles = tuple(sorted({t.role for t in turns}))
+    number = {r: i for i, r in enumerate(roles)}
+    nodes = [tree.nodes(t) for t in turns]
+    node = pad(nodes, -1, np.int32, width)
+    mask = node >= 0
+    forced = np.array([t.forced for t in turns], bool)
+    rollout = np.array([i for i, _, _ in of], np.int64)
+    problems = {key: n for n, key in enumerate(dict.fromkeys(r.index for r in rollouts))}
+    group = np.array([problems[rollouts[i].index] for i in rollout.tolist()], np.int64)
+    n = len(tree)
+    return Batch(
+        rollout=rollout,
+        turn=np.array([j for _, j, _ in of], np.int64),
+        role=np.array([number[t.role] for t in turns], np.int64),
+        group=group,
+        pair=rollout.copy(),
+        mask=mask,
+        sampled=mask & ~forced[:, None],
+        weight=pad([t.weight if t.weight is not None else np.ones(t.n, np.float32) for t in turns], 0, np.float32, width),
+        behaviour=pad([t.logp for t in turns], 0, np.float32, width),
+        node=node,
+        tip=np.array([tree.place(t.context) for t in turns], np.int32),
+        temperature=np.array([t.temperature if t.temperature > 0 else 1.0 for t in turns], np.float32),
+        parent=tree.parent[:n].copy(),
+        token=tree.token[:n].copy(),
+        depth=tree.depth[:n].copy(),
+        roles=roles,
+    )
+
+
+def statistics(reward: Array, key: Array, rollout: Array) -> tuple[Array, Array, Array]:
+    """Mean, standard deviation (population) and count of rewards by key, for each row: three [B].
+
+    Over distinct (key, rollout) pairs, so that a rollout with many turns does not count many times; where a rollout's rows
+    differ in reward under one key, they count by their mean.
+    """
+    if not len(key):
+        return np.zeros(0), np.zeros(0), np.zeros(0)
+    pairs, inverse = np.unique(np.stack([key, rollout]), axis=1, return_inverse=True)
+    inverse = inverse.reshape(-1)
+    value = np.bincount(inverse, reward) / np.bincount(inverse)
+    keys, of = np.unique(pairs[0], return_inverse=True)
+    n = np.bincount(of)
+    mean = np.bincount(of, value) / n
+    std = np.sqrt(np.bincount(of, (value - mean[of]) ** 2) / n)
+    at = np.searchsorted(keys, key)
+    return mean[at], std[at], n[at]
+
+
+GroupKey = Callable[[Batch, Sequence[Rollout]], Array]
+
+
+def by_problem(batch: Batch, rollouts: Sequence[Rollout]) -> Array:
+    """The samples of one problem form a group."""
+    return batch.group

@@ -1,0 +1,141 @@
+"""Collecting: from units of work to rollouts, the same for training, evaluation and traces."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..core.context import Context, Turn
+from ..core.errors import InputError, SolverError, VerifierError
+from ..core.records import Problem, Question, Reply, Rollout, Verdict
+from ..core.rng import Stream, address, rng
+from ..engines.local import LocalEngine
+from ..engines.session import Sampling, Session, drive
+from ..solvers import Solver
+from ..tasks import Task
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One rollout to make: sample `k` of problem `index`; `style` says a worked reply instead of asking. Plain values: it travels."""
+
+    index: int
+    k: int
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    style: str | None = None
+
+
+@dataclass(frozen=True)
+class Collector:
+    """How units become rollouts.
+
+    purpose   names the draws: "sample" in training, "evaluate" apart from it
+    cast      role -> engine, for roles that are not the policy
+    """
+
+    task: Task
+    engine: LocalEngine
+    solver: Solver
+    sampling: Sampling
+    seed: int
+    purpose: str = "sample"
+    split: str = "train"
+    verifies: bool = True
+    cast: Mapping[str, LocalEngine] | None = None
+
+    def collect(self, step: int, units: Sequence[Unit]) -> list[Rollout]:
+        """The rollouts, in the units' order. A solver or verifier that raises leaves `error` set; SolverError when all fail."""
+        engines = [self.engine, *dict.fromkeys((self.cast or {}).values())]
+        for engine in engines:
+            engine.reset()
+        made: dict[tuple[int, tuple[tuple[str, Any], ...]], Problem] = {}
+        rollouts, sessions, work = [], [], []
+        for u in units:
+            key = (u.index, tuple(u.spec.items()))
+            if key not in made:
+                made[key] = self.task.problem(u.index, self.split, self.seed, **u.spec)
+            problem = made[key]
+            place = (self.seed, self.purpose, step, u.index, u.k)
+            session = Session(self.engine, address(*place), self.sampling, self.cast)
+            rollouts.append(Rollout(step, u.index, u.k, problem))
+            sessions.append(session)
+            work.append(self._solve(session, problem, u, rng(*place, "tools")))
+        replies = asyncio.run(drive(work, engines))
+        for rollout, session, reply in zip(rollouts, sessions, replies):
+            rollout.turns = session.turns
+            self._close(rollout, reply)
+        failed = [r for r in rollouts if r.error is not None]
+        if failed and len(failed) == len(rollouts):
+            raise SolverError(f"all {len(failed)} rollouts of step {step} failed; the first: {failed[0].error}")
+        return rollouts
+
+    async def _solve(self, session: Session, problem: Problem, unit: Unit, stream: Stream) -> Reply:
+        if unit.style is not None:
+            words = rng(self.seed, "demonstration", unit.style, unit.index, unit.k)
+            return Reply.of(session.say(problem.question, self.task.demonstration(problem, unit.style, words)))
+        return await self.solver(session, problem.question, self.task.tools(problem, stream))
+
+    def _close(self, rollout: Rollout, reply: Any) -> None:
+        """Note the reply and its verdict, or what went wrong."""
+        if isinstance(reply, InputError) or (isinstance(reply, BaseException) and not isinstance(reply, Exception)):
+            raise reply
+        if isinstance(reply, Exception):
+            rollout.error = f"solver: {type(reply).__name__}: {reply}"
+            return
+        rollout.reply = reply
+        if self.verifies:
+            try:
+                rollout.verdict = checked(self.task.verify(rollout.problem, reply, rollout))
+            except Exception as error:
+                rollout.error = f"verifier: {type(error).__name__}: {error}"
+
+
+def checked(verdict: Verdict) -> Verdict:
+    """The verdict, if it is one. Raises VerifierError for a score that is no number in [0, 1]."""
+    score = verdict.score
+    if not (isinstance(score, (int, float)) and np.isfinite(score) and 0 <= score <= 1):
+        raise VerifierError(f"the verifier gave the score {score!r}; a score is a number in [0, 1]")
+    return verdict
+
+
+def question_text(question: Question) -> str:
+    """A question as people read it."""
+    return question.prompt
+
+
+# ---- rollouts as plain values, for other processes and for files
+
+
+def pack(rollouts: Iterable[Rollout]) -> list[dict[str, Any]]:
+    """Rollouts as plain values; contexts as their token ids."""
+    return [
+        {
+            "step": r.step,
+            "index": r.index,
+            "k": r.k,
+            "problem": r.problem,
+            "turns": [(t.context.ids, t.role, t.writer, t.temperature, t.ended, t.ids, None if t.forced else t.logp, t.weight) for t in r.turns],
+            "reply": r.reply,
+            "verdict": r.verdict,
+            "rewards": r.rewards,
+            "error": r.error,
+        }
+        for r in rollouts
+    ]
+
+
+def unpack(packed: Iterable[dict[str, Any]], root: Callable[[], Context]) -> list[Rollout]:
+    """The rollouts again, their contexts under the given root."""
+    out = []
+    for d in packed:
+        turns = []
+        for ids, role, writer, temperature, ended, tokens, logp, weight in d["turns"]:
+            base = root()
+            rest = tuple(ids[base.n :])
+            turns.append(Turn(base + rest if rest else base, role, tuple(writer), temperature, ended, tuple(tokens), logp, weight))
+        out.append(Rollout(d["step"], d["index"], d["k"], d["problem"], turns, d["reply"], d["verdict"], d["rewards"], d["error"]))
+    return out

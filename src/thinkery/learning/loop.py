@@ -1,0 +1,241 @@
+"""The one loop: collect, reward, select, differentiate, update. SFT, preferences, RL and distillation are stages of it."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..core.errors import BadConfig, SolverError
+from ..core.records import Rollout
+from ..core.rng import rng
+from ..engines.local import LocalEngine
+from ..engines.session import Sampling
+from ..models.decoder import Decoder
+from ..models.model import Model, load_model
+from . import optimizer
+from .batch import Batch, build
+from .collect import Collector, Unit
+from .gradient import Learner, Plan, plan, total_gradient
+from .recipe import Recipe, Repeat, Setting, Stage
+from .select import by_index
+from .workers import Executor, Inline, Processes, count
+
+FAILED = 0.5  # a step in which more rollouts than this share fail is an error
+
+
+@dataclass
+class State:
+    """Where a run stands: everything that decides what comes next is here or in the weights.
+
+    position, round, step   which entry of the recipe, which round of a Repeat, which step of the stage
+    total                   steps done altogether
+    """
+
+    position: int = 0
+    round: int = 0
+    inner: int = 0
+    step: int = 0
+    total: int = 0
+    tokens: int = 0
+    curricula: dict[str, Any] = field(default_factory=dict)
+
+
+class Learning:
+    """A recipe at work on a model: `step()` until `done`. Everything between two steps can be saved (`checkpoint`)."""
+
+    def __init__(self, recipe: Recipe, setting: Setting, model: Model, workers: int | str = 1) -> None:
+        self.recipe, self.setting, self.model, self.workers = recipe, setting, model, workers
+        self.state = State()
+        self.frozen: dict[str, Decoder] = {}
+        self.optimizers: list[torch.optim.Optimizer] = []
+        self.engine: LocalEngine | None = None
+        self.executor: Executor | None = None
+        self.rollouts: list[Rollout] = []  # of the last step
+
+    # ---- where we are
+
+    @property
+    def stage(self) -> Stage:
+        """The stage at work."""
+        entry = self.recipe.stages[self.state.position]
+        return entry.stages[self.state.inner] if isinstance(entry, Repeat) else entry
+
+    @property
+    def done(self) -> bool:
+        return self.state.position >= len(self.recipe.stages)
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole recipe, if no Repeat ends early."""
+        return sum(s.rounds * sum(t.steps for t in s.stages) if isinstance(s, Repeat) else s.steps for s in self.recipe.stages)
+
+    def _advance(self, metrics: Mapping[str, float]) -> None:
+        """On to the next step, stage or round."""
+        s = self.state
+        s.step, s.total = s.step + 1, s.total + 1
+        if s.step < self.stage.steps:
+            return
+        self.leave()
+        entry = self.recipe.stages[s.position]
+        s.step = 0
+        if isinstance(entry, Repeat):
+            s.inner += 1
+            if s.inner < len(entry.stages):
+                return
+            s.inner, s.round = 0, s.round + 1
+            if s.round < entry.rounds and not (entry.until is not None and entry.until(metrics)):
+                return
+            s.round = 0
+        s.position += 1
+
+    # ---- stages
+
+    def enter(self) -> None:
+        """Make ready for the stage at work: optimizer, references, engine, workers. After a resume, state is filled in by then."""
+        stage = self.stage
+        if not self.optimizers:
+            self.optimizers = optimizer.build(stage.optimizer, self.model.decoder)
+        if stage.signals and "reference" not in self.frozen:
+            self.frozen["reference"] = copy.deepcopy(self.model.decoder).requires_grad_(False)
+        for role, path in stage.cast.items():
+            if role not in self.frozen:
+                self.frozen[role] = load_model(path, str(self.model.decoder.device)).decoder.requires_grad_(False)
+        key = self._key()
+        if key not in self.state.curricula:
+            self.state.curricula[key] = stage.curriculum.init()
+        inline = Inline(stage, Learner(self.model.decoder, self.frozen), self.collector(stage))
+        processes = count(self.workers, stage.shards)
+        if processes > 1 and self.model.decoder.device.type == "cpu":
+            self.executor = Processes(inline, processes)
+        else:
+            self.executor = inline
+
+    def leave(self) -> None:
+        """Drop what belongs to the stage at work."""
+        if self.executor is not None:
+            self.executor.close()
+        self.executor, self.optimizers = None, []
+        self.frozen.clear()
+
+    def _key(self) -> str:
+        s = self.state
+        return f"{s.position}.{s.inner}"
+
+    def collector(self, stage: Stage) -> Collector:
+        """How the stage's rollouts are made."""
+        if self.engine is None:
+            self.engine = LocalEngine(self.model)
+        task = self.setting.task
+        cast = {role: LocalEngine(Model(self.frozen[role], self.model.tokenizer, role)) for role in stage.cast}
+        sampling = Sampling(stage.max_tokens or task.max_tokens, stage.temperature, stop=tuple(task.stop))
+        verifies = stage.reward.verifies and stage.source == "task"
+        return Collector(task, self.engine, stage.solver, sampling, self.setting.seed, verifies=verifies, cast=cast or None)
+
+    def _units(self, stage: Stage) -> list[list[Unit]]:
+        """The step's work, by shard: a problem's samples stay together."""
+        picks = stage.curriculum.pick(self.state.curricula[self._key()], self.state.total, stage.problems)
+        shards: list[list[Unit]] = [[] for _ in range(stage.shards)]
+        for n, (index, spec) in enumerate(picks):
+            into = shards[n * stage.shards // len(picks)]
+            if stage.source == "demonstrations":
+                into += [Unit(index, k, spec, self._style(stage, index, k)) for k in range(stage.samples)]
+            elif stage.source == "task":
+                into += [Unit(index, k, spec) for k in range(stage.samples)]
+            else:
+                raise BadConfig(f"stage {stage.name!r}: unknown source {stage.source!r}; choose task or demonstrations")
+        return shards
+
+    def _style(self, stage: Stage, index: int, k: int) -> str:
+        styles = stage.styles or {self.setting.task.styles[0]: 1.0}
+        unknown = set(styles) - set(self.setting.task.styles)
+        if unknown:
+            raise BadConfig(f"the task {self.setting.task.name!r} has no style {sorted(unknown)[0]!r}; it has {', '.join(self.setting.task.styles)}")
+        return list(styles)[rng(self.setting.seed, "style", stage.name, index, k).weighted(list(styles.values()))]
+
+    # ---- a step
+
+    def step(self) -> dict[str, float]:
+        """One step; returns its metrics, all determined by seed and recipe."""
+        if self.executor is None:
+            self.enter()
+        stage, s = self.stage, self.state
+        assert self.executor is not None and self.engine is not None
+        shards = self._units(stage)
+        rollouts = self.executor.collect(s.total, shards)
+        where = {u.index: n for n, shard in enumerate(shards) for u in shard}
+        failed = [r for r in rollouts if r.error is not None]
+        if len(failed) > FAILED * len(rollouts):
+            raise SolverError(f"{len(failed)} of {len(rollouts)} rollouts of step {s.total} failed; the first: {failed[0].error}")
+        valid = [r for r in rollouts if r.error is None]
+        scores = stage.reward.score(valid)
+        kept = asyncio.run(stage.select(by_index(valid)))
+        if len(kept) != len(valid) or any(a is not b for a, b in zip(kept, valid)):
+            scores = stage.reward.score(kept)
+        batch = build(kept, self.engine.tree, stage.trains)
+        batch.shard = np.array([where[kept[i].index] for i in batch.rollout.tolist()], np.int64)
+        batch.reward = stage.reward.rows(scores, batch.rollout, batch.turn)
+        batch.group = np.asarray(stage.group(batch, kept))
+        batch.advantage = stage.advantage(batch.reward, batch.group, batch.rollout)
+        metrics = describe(rollouts, valid, batch, stage)
+        metrics |= self._update(stage, batch) if len(batch) else {"idle": 1.0}
+        self.rollouts = rollouts
+        s.tokens += int(metrics["tokens"])
+        s.curricula[self._key()] = stage.curriculum.update(s.curricula[self._key()], s.total, rollouts)
+        self._advance(metrics)
+        return metrics
+
+    def _update(self, stage: Stage, batch: Batch) -> dict[str, float]:
+        """All updates from one collection."""
+        assert self.executor is not None
+        updates = stage.epochs * stage.minibatches
+        decoder = self.model.decoder
+        whole = plan(batch, stage)
+        wide = decoder.embed.dtype
+        old = self.executor.old(batch, whole, wide) if updates > 1 else None
+        share = optimizer.rate(stage.optimizer, self.state.step, stage.steps)
+        out: dict[str, float] = {}
+        for update in range(updates):
+            part, before = batch, old
+            if stage.minibatches > 1:
+                rows = np.flatnonzero(batch.group % stage.minibatches == update % stage.minibatches)
+                part, before = batch.take(rows), None if old is None else old[torch.as_tensor(rows)]
+            out = self._one_update(stage, part, whole if part is batch else plan(part, stage), before, share)
+        return out
+
+    def _one_update(self, stage: Stage, batch: Batch, p: Plan, old: Tensor | None, share: float) -> dict[str, float]:
+        assert self.executor is not None
+        if not (p.upto > 0).any():
+            return {"idle": 1.0}
+        gradients, sums = self.executor.gradients(batch, p, old)
+        gradient = total_gradient(stage, gradients, stage.losses)
+        applied = optimizer.apply(stage.optimizer, self.optimizers, self.model.decoder, gradient, share)
+        trained = max(1.0, sums.get("trained_tokens", 0.0))
+        out = {k: v for k, v in sums.items() if k.startswith("loss/")}
+        out |= {"entropy": sums["entropy_sum"] / trained, "drift": sums["drift_sum"] / trained}
+        return out | {"cells": sums["cells"], "trained_tokens": sums["trained_tokens"]} | applied
+
+
+def describe(rollouts: Sequence[Rollout], valid: Sequence[Rollout], batch: Batch, stage: Stage) -> dict[str, float]:
+    """What a step saw: rewards by part, accuracy, lengths, truncation, groups with signal, errors."""
+    n = max(1, len(valid))
+    out = {"tokens": float(sum(r.tokens for r in rollouts)), "rollouts": float(len(rollouts)), "errors": float(len(rollouts) - len(valid))}
+    out["length"] = sum(r.tokens for r in valid) / n
+    for name in {k for r in valid for k in r.rewards}:
+        out[f"reward/{name}"] = sum(r.rewards.get(name, 0.0) for r in valid) / n
+    verdicts = [r.verdict for r in valid if r.verdict is not None]
+    if verdicts:
+        out["accuracy"] = sum(v.score for v in verdicts) / len(verdicts)
+        out["truncated"] = sum(r.reply is not None and r.reply.truncated for r in valid) / n
+        out["unparsed"] = sum(v.parsed is None for v in verdicts) / len(verdicts)
+    if stage.reward.parts and len(batch):
+        out["reward"] = float(np.mean([batch.reward[np.flatnonzero(batch.rollout == i)].mean() for i in np.unique(batch.rollout)]))
+        groups = [batch.advantage[batch.group == g] for g in np.unique(batch.group)]
+        out["mixed"] = float(np.mean([np.abs(a).max() > 0 for a in groups]))
+    return dict(sorted(out.items()))

@@ -1,0 +1,76 @@
+"""Rewards: named parts with weights. A part sees all rollouts of a step; `correct` is the verifier's score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..core.errors import RewardError
+from ..core.records import Rollout
+from .batch import Array
+
+Part = Callable[[Sequence[Rollout]], Any]  # -> one number a rollout, or for each rollout one number a turn
+
+
+def correct(rollouts: Sequence[Rollout]) -> list[float]:
+    """The verifier's score, in [0, 1]."""
+    return [r.verdict.score if r.verdict is not None else 0.0 for r in rollouts]
+
+
+@dataclass(frozen=True)
+class Reward:
+    """The weighted sum of named parts. `verifies` says that the parts read verdicts, so that verification runs."""
+
+    parts: tuple[tuple[str, float, Part], ...]
+    verifies: bool = True
+
+    def score(self, rollouts: Sequence[Rollout]) -> list[tuple[float, list[Any]]]:
+        """(weight, values) of every part; fills `rewards` of each rollout (a per-turn part by its sum)."""
+        scores = []
+        for name, weight, part in self.parts:
+            values = self._values(name, part, rollouts)
+            for r, v in zip(rollouts, values):
+                r.rewards[name] = float(np.sum(v))
+            scores.append((weight, values))
+        return scores
+
+    @staticmethod
+    def rows(scores: list[tuple[float, list[Any]]], rollout: Array, turn: Array) -> Array:
+        """The total reward of each row, float64 [B]: parts per rollout go to all its rows, parts per turn to their turn."""
+        total = np.zeros(len(rollout))
+        for weight, values in scores:
+            if values and isinstance(values[0], np.ndarray):
+                total += weight * np.array([values[i][j] for i, j in zip(rollout.tolist(), turn.tolist())])
+            elif len(rollout):
+                total += weight * np.asarray(values, float)[rollout]
+        return total
+
+    @staticmethod
+    def _values(name: str, part: Part, rollouts: Sequence[Rollout]) -> list[Any]:
+        try:
+            raw = list(part(rollouts))
+        except Exception as error:
+            raise RewardError(f"the reward part {name!r} raised {type(error).__name__}: {error}") from error
+        if len(raw) != len(rollouts):
+            raise RewardError(f"the reward part {name!r} returned {len(raw)} values for {len(rollouts)} rollouts")
+        out = [np.asarray(v, float) if np.ndim(v) else float(v) for v in raw]
+        for r, v in zip(rollouts, out):
+            if not np.all(np.isfinite(v)):
+                raise RewardError(f"the reward part {name!r} gave {v} for problem {r.problem.id}, sample {r.k}: rewards must be finite numbers")
+        return out
+
+
+def weighted(correct: float = 1.0, **parts: tuple[float, Part] | Part) -> Reward:
+    """`correct` (the verifier's score) times its weight, plus further parts: name=function or name=(weight, function)."""
+    own: list[tuple[str, float, Part]] = [("correct", correct, globals()["correct"])] if correct else []
+    for name, part in parts.items():
+        weight, function = part if isinstance(part, tuple) else (1.0, part)
+        own.append((name, weight, function))
+    return Reward(tuple(own))
+
+
+CORRECT = Reward((("correct", 1.0, correct),))
+NOTHING = Reward((), verifies=False)
