@@ -48,7 +48,7 @@ def apply(spec: Optimizer, optimizers: list[torch.optim.Optimizer], decoder: Dec
         optimizer.step()
     for p in decoder.parameters():
         p.grad = None
-    decoder.version += 1
+    decoder.changed()
     return {"gradient_norm": norm, "lr": spec.lr * share}
 
 

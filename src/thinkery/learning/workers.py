@@ -23,7 +23,6 @@ from torch import Tensor
 from ..core.context import Context
 from ..core.errors import BadConfig
 from ..core.records import Rollout
-from ..models import ops_cpu
 from ..models.decoder import Decoder
 from .batch import Batch
 from .collect import Collector, Unit, pack, unpack
@@ -226,8 +225,8 @@ def _serve(inline: Inline, pipe: Connection, others: list[Connection]) -> None:
             return
         kind, version, *rest = message
         if version != decoder.version:
+            decoder.changed()
             decoder.version = version
-            ops_cpu.forget()
         try:
             answer: Any
             if kind == "collect":

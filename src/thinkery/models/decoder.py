@@ -118,6 +118,11 @@ class Decoder(nn.Module):
                     p.copy_(torch.randn(p.shape, generator=generator) * std)
         return self
 
+    def changed(self) -> None:
+        """Say that the weights have changed: what was derived from them is made anew."""
+        self.version += 1
+        torch.autograd.graph.increment_version(list(self.parameters()))  # fused optimizers and other processes do not
+
     def weight(self, p: Tensor) -> Tensor:
         """A parameter as the forward pass uses it (autograd sees the cast)."""
         return p if p.dtype == self.dtype else p.to(self.dtype)

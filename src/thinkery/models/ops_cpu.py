@@ -23,11 +23,6 @@ CHUNK = 1 << 21
 _packed: WeakIdKeyDictionary = WeakIdKeyDictionary()  # weight -> {transposed: (version, panels)}
 
 
-def forget() -> None:
-    """Drop packed weights: another process changed them in shared memory."""
-    _packed.clear()
-
-
 def panels(weight: Tensor, transposed: bool) -> NDArray[Any]:
     """Packed panels of weight.T (for x @ weight.T) or of weight; made once per version of the weight."""
     kept = _packed.setdefault(weight, {})
