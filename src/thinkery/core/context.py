@@ -36,13 +36,14 @@ class Context:
     and is not collision-proof, so identity is always by content.
     """
 
-    __slots__ = ("parent", "segment", "n", "hash", "codec", "_kids", "_place")
+    __slots__ = ("_kids", "_place", "codec", "hash", "n", "parent", "segment")
 
     def __init__(self, codec: Codec, parent: Context | None, segment: Ids) -> None:
         h = parent.hash if parent is not None else 0
         for token in segment:
             h = (h * BASE + token + 1) & MASK
-        self.codec, self.parent, self.segment, self.hash = codec, parent, segment, h
+        self.codec, self.parent, self.segment = codec, parent, segment
+        self.hash: int = h
         self.n: int = (parent.n if parent is not None else 0) + len(segment)
         self._kids: dict[str | Ids, Context] = {}
         self._place: tuple[object, int] | None = None  # (tree, node): where an engine keeps it
@@ -114,7 +115,7 @@ class Turn:
     ended        "stop" (end token or stop string), "length" (token limit) or "said"
     """
 
-    __slots__ = ("context", "role", "writer", "temperature", "ended", "_ids", "_logp", "_text", "forced", "weight", "_nodes")
+    __slots__ = ("_ids", "_logp", "_nodes", "_text", "context", "ended", "forced", "role", "temperature", "weight", "writer")
 
     def __init__(
         self,

@@ -112,7 +112,15 @@ class LocalEngine:
         return bool(self.queue) or len(self.live) > 0
 
     def ask(
-        self, context: Context, max_tokens: int, stop: tuple[str, ...], temperature: float, top_p: float, top_k: int, role: str, address: int
+        self,
+        context: Context,
+        max_tokens: int,
+        stop: tuple[str, ...],
+        temperature: float,
+        top_p: float,
+        top_k: int,
+        role: str,
+        address: int,
     ) -> Answer:
         """A turn written after `context`, in due time. Raises PromptTooLong."""
         room = self.decoder.config.context - context.n
@@ -124,7 +132,9 @@ class LocalEngine:
         answer = Answer(loop=asyncio.get_running_loop())
         limit = min(max_tokens, room)
         if context.n + limit > self.most:
-            raise EngineError(f"an ask of {context.n} + {limit} tokens needs more than the {self.most} nodes the key/value memory holds: raise kv_bytes")
+            raise EngineError(
+                f"an ask of {context.n} + {limit} tokens needs more than the {self.most} nodes the key/value memory holds: raise kv_bytes"
+            )
         self.queue.append((context, limit, stop, (temperature, top_p, top_k), role, address, answer))
         answer.drop = self._drop
         if self.wake is not None:
@@ -182,10 +192,24 @@ class LocalEngine:
         if new:
             self._reserve(new)
             rows = [np.empty(new, np.int32) for _ in range(3)] + [np.empty(new, np.int64) for _ in range(2)]
-            n = _place(mine, lanes.at, tree.parent, tree.token, tree.depth, self.slot_of, self.node_of, self.free, self.unused, lanes.index, *rows)
+            n = _place(
+                mine, lanes.at, tree.parent, tree.token, tree.depth, self.slot_of, self.node_of, self.free, self.unused, lanes.index, *rows
+            )
             self._extend([r[:n] for r in rows])
         else:
-            _place(mine, lanes.at, tree.parent, tree.token, tree.depth, self.slot_of, self.node_of, self.free, self.unused, lanes.index, *_NO_ROWS)
+            _place(
+                mine,
+                lanes.at,
+                tree.parent,
+                tree.token,
+                tree.depth,
+                self.slot_of,
+                self.node_of,
+                self.free,
+                self.unused,
+                lanes.index,
+                *_NO_ROWS,
+            )
 
     def _match_tree(self) -> None:
         """slot_of covers the tree's capacity."""

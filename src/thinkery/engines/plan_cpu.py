@@ -64,7 +64,7 @@ class CpuPlan:
         pieces: list[NDArray[Any]] = []
         offsets = np.full((self.config.layers, len(FIELDS)), -1, np.int64)
         at = 0
-        for i, layer in enumerate(self.decoder.layers):
+        for i, layer in enumerate(self.decoder.blocks):
             for j, name in enumerate(FIELDS):
                 p = getattr(layer, name)
                 if p is not None:
@@ -83,9 +83,7 @@ class CpuPlan:
             s = slice(lo, lo + ROWS)
             part = (tokens[s], positions[s], slots[s], flat, i0[s], count[s])
             pool = (self.keys, self.values, self.hidden)
-            _extend(
-                self.weights, self.offsets, self.sizes, self.config.eps, self.embed, self.norm, self.cos, self.sin, *pool, *part
-            )
+            _extend(self.weights, self.offsets, self.sizes, self.config.eps, self.embed, self.norm, self.cos, self.sin, *pool, *part)
 
     def sample(self, live: Any, lanes: Any, slot_of: Any, settings: Any, end: int, tree: Any) -> NDArray[np.bool_]:
         """One token for every live lane (see `local.Lanes`), recorded there; True where the reply is over by end token or limit."""

@@ -76,10 +76,10 @@ class TorchPlan:
         cos, sin = d.cos[at].to(d.dtype), d.sin[at].to(d.dtype)
         x = F.embedding(to(tokens).long(), w(d.embed))
         bias = lambda p: None if p is None else w(p)
-        for i, layer in enumerate(d.layers):
+        for i, layer in enumerate(d.blocks):
             qkv = ops.linear(ops.rms_norm(x, w(layer.attention_norm), c.eps), w(layer.qkv), bias(layer.qkv_bias))
             if layer.q_norm is not None:
-                qkv = d._norm_heads(qkv, w(layer.q_norm), w(layer.k_norm))
+                qkv = d.norm_heads(qkv, layer)
             heads = qkv.view(n, -1, c.head_width)
             qk = ops.rotate(heads[:, : c.heads + c.kv_heads], cos, sin)
             self.keys[i, slot], self.values[i, slot] = qk[:, c.heads :], heads[:, c.heads + c.kv_heads :]

@@ -36,7 +36,7 @@ class Session:
     tools nor other rollouts change them. Work that runs concurrently goes through `branch(i)`.
     """
 
-    __slots__ = ("engine", "base", "sampling", "cast", "_nth", "_asked", "_branches")
+    __slots__ = ("_asked", "_branches", "_nth", "base", "cast", "engine", "sampling")
 
     def __init__(self, engine: LocalEngine, base: int, sampling: Sampling, cast: Mapping[str, LocalEngine] | None = None) -> None:
         self.engine, self.base, self.sampling, self.cast = engine, base, sampling, cast
@@ -83,7 +83,12 @@ class Session:
         return answer
 
     def say(
-        self, context: str | Question | Context, text: str, role: str = "policy", end: bool = True, weight: float | NDArray[np.float32] = 1.0
+        self,
+        context: str | Question | Context,
+        text: str,
+        role: str = "policy",
+        end: bool = True,
+        weight: float | NDArray[np.float32] = 1.0,
     ) -> Turn:
         """Record `text` as written by `role`, with the end token unless `end` is False: forced output, for supervision.
 

@@ -118,7 +118,9 @@ def pack(rollouts: Iterable[Rollout]) -> list[dict[str, Any]]:
             "index": r.index,
             "k": r.k,
             "problem": r.problem,
-            "turns": [(t.context.ids, t.role, t.writer, t.temperature, t.ended, t.ids, None if t.forced else t.logp, t.weight) for t in r.turns],
+            "turns": [
+                (t.context.ids, t.role, t.writer, t.temperature, t.ended, t.ids, None if t.forced else t.logp, t.weight) for t in r.turns
+            ],
             "reply": r.reply,
             "verdict": r.verdict,
             "rewards": r.rewards,

@@ -54,7 +54,8 @@ def _tree(batch: Batch, rows: Array, upto: Array) -> tuple[Any, ...]:
 
 def _kinds(temperature: Array) -> Array:
     """Rows by temperature: rows of different temperature share nodes, not values."""
-    return np.unique(temperature, return_inverse=True)[1].astype(np.int32)
+    _, inverse = np.unique(temperature, return_inverse=True)
+    return inverse.astype(np.int32)
 
 
 @njit(cache=True)
@@ -102,7 +103,10 @@ def _collect(parent, token, depth, node, tip, kind, rows, upto):  # type: ignore
 def _rows(batch: Batch, rows: Array, upto: Array) -> tuple[Any, ...]:
     """Every row as a sequence of its own, padded to a rectangle."""
     index = np.full((len(rows), batch.node.shape[1]), -1, np.int64)
-    sequences, sources, targets, temperature = [], [], [], []
+    sequences: list[list[int]] = []
+    sources: list[int] = []
+    targets: list[int] = []
+    temperature: list[float] = []
     used = [i for i, r in enumerate(rows.tolist()) if upto[r]]
     for i in used:
         r = int(rows[i])

@@ -110,9 +110,7 @@ def fill_old(learner: Learner, batch: Batch, rows: Array, upto: Array, old: Tens
             old[torch.as_tensor(part)] = logprobs(learner.decoder, batch, part, upto, learner.shared)[0].to(old)
 
 
-def shard_gradient(
-    learner: Learner, stage: Stage, batch: Batch, p: Plan, shard: int, old: Tensor | None, out: Tensor
-) -> dict[str, float]:
+def shard_gradient(learner: Learner, stage: Stage, batch: Batch, p: Plan, shard: int, old: Tensor | None, out: Tensor) -> dict[str, float]:
     """Write one shard's gradient to out [1 or losses, parameters]; returns sums of metrics.
 
     `old` [B, T]: the learner's log-probabilities before the first update; None: they are the forward pass itself.

@@ -156,7 +156,9 @@ class Learning:
         styles = stage.styles or {self.setting.task.styles[0]: 1.0}
         unknown = set(styles) - set(self.setting.task.styles)
         if unknown:
-            raise BadConfig(f"the task {self.setting.task.name!r} has no style {sorted(unknown)[0]!r}; it has {', '.join(self.setting.task.styles)}")
+            raise BadConfig(
+                f"the task {self.setting.task.name!r} has no style {sorted(unknown)[0]!r}; it has {', '.join(self.setting.task.styles)}"
+            )
         return list(styles)[rng(self.setting.seed, "style", stage.name, index, k).weighted(list(styles.values()))]
 
     # ---- a step

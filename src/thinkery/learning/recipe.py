@@ -148,9 +148,7 @@ class Recipe:
         if not any(s.name == name for s in self.flat()):
             raise BadConfig(f"the recipe has no stage {name!r}; it has {', '.join(dict.fromkeys(s.name for s in self.flat()))}")
         change = lambda s: replace(s, **changes) if s.name == name else s
-        return Recipe(
-            tuple(replace(s, stages=tuple(map(change, s.stages))) if isinstance(s, Repeat) else change(s) for s in self.stages)
-        )
+        return Recipe(tuple(replace(s, stages=tuple(map(change, s.stages))) if isinstance(s, Repeat) else change(s) for s in self.stages))
 
     def rl(self, **changes: Any) -> Recipe:
         """The recipe with slots of the stage "rl" changed."""
@@ -207,5 +205,3 @@ def _same(a: Any, b: Any) -> bool:
         cells = lambda f: tuple(c.cell_contents for c in f.__closure__ or ())
         return a.__code__ is b.__code__ and _same(cells(a), cells(b)) and _same(a.__defaults__, b.__defaults__)
     return bool(a == b)
-
-

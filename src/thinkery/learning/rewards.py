@@ -59,7 +59,9 @@ class Reward:
         out = [np.asarray(v, float) if np.ndim(v) else float(v) for v in raw]
         for r, v in zip(rollouts, out):
             if not np.all(np.isfinite(v)):
-                raise RewardError(f"the reward part {name!r} gave {v} for problem {r.problem.id}, sample {r.k}: rewards must be finite numbers")
+                raise RewardError(
+                    f"the reward part {name!r} gave {v} for problem {r.problem.id}, sample {r.k}: rewards must be finite numbers"
+                )
         return out
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from ..core.records import Rollout
 
 Groups = Sequence[Sequence[Rollout]]
-Select = Callable[[Groups], Awaitable[list[Rollout]]]
+Select = Callable[[Groups], Coroutine[Any, Any, list[Rollout]]]
 
 
 async def everything(groups: Groups) -> list[Rollout]:

@@ -56,7 +56,9 @@ class Inline:
 
     def __post_init__(self) -> None:
         device = self.learner.decoder.device
-        self.buffer = gradient_buffer(self.stage, self.learner.decoder, lambda *shape, dtype: torch.empty(*shape, dtype=dtype, device=device))
+        self.buffer = gradient_buffer(
+            self.stage, self.learner.decoder, lambda *shape, dtype: torch.empty(*shape, dtype=dtype, device=device)
+        )
 
     def collect(self, step: int, shards: Sequence[Sequence[Unit]]) -> list[Rollout]:
         return self.collector.collect(step, [u for shard in shards for u in shard])
@@ -64,7 +66,14 @@ class Inline:
     def old(self, batch: Batch, plan: Plan, dtype: torch.dtype) -> Tensor:
         out = torch.zeros(batch.mask.shape, dtype=dtype)
         for s in range(self.stage.shards):
-            fill_old(self.learner, batch, np.concatenate([*plan.parts[s], np.zeros(0, np.int64)]).astype(np.int64), plan.upto, out, self.stage.cells)
+            fill_old(
+                self.learner,
+                batch,
+                np.concatenate([*plan.parts[s], np.zeros(0, np.int64)]).astype(np.int64),
+                plan.upto,
+                out,
+                self.stage.cells,
+            )
         return out
 
     def gradients(self, batch: Batch, plan: Plan, old: Tensor | None) -> tuple[Tensor, dict[str, float]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -85,6 +85,11 @@ class Decoder(nn.Module):
         self.sin: Tensor
 
     @property
+    def blocks(self) -> list[Layer]:
+        """The layers."""
+        return cast("list[Layer]", list(self.layers))
+
+    @property
     def head(self) -> Tensor:
         """[V, D]: the output matrix."""
         return self.embed if self.untied is None else self.untied
@@ -101,7 +106,9 @@ class Decoder(nn.Module):
     @property
     def compiled(self) -> bool:
         """Whether the compiled CPU kernels serve this model."""
-        return not self.plain and self.device.type == "cpu" and self.dtype == self.embed.dtype and self.dtype in (torch.float32, torch.float64)
+        return (
+            not self.plain and self.device.type == "cpu" and self.dtype == self.embed.dtype and self.dtype in (torch.float32, torch.float64)
+        )
 
     @property
     def ops(self) -> Any:
@@ -132,17 +139,21 @@ class Decoder(nn.Module):
         c, w, ops = self.config, self.weight, self.ops
         x = nn.functional.embedding(torch.as_tensor(layout.tokens, device=self.device), w(self.embed))
         bias = lambda p: None if p is None else w(p)
-        for layer in self.layers:
+        for layer in self.blocks:
             h = ops.rms_norm(x, w(layer.attention_norm), c.eps)
             qkv = ops.linear(h, w(layer.qkv), bias(layer.qkv_bias))
             if layer.q_norm is not None:
-                qkv = self._norm_heads(qkv, w(layer.q_norm), w(layer.k_norm))
+                qkv = self.norm_heads(qkv, layer)
             x = x + ops.linear(ops.attention(qkv, c.heads, c.kv_heads, self.cos, self.sin, layout), w(layer.out), bias(layer.out_bias))
             h = ops.rms_norm(x, w(layer.ff_norm), c.eps)
             x = x + ops.linear(ops.swiglu(ops.linear(h, w(layer.gate_up))), w(layer.down))
         return ops.rms_norm(x, w(self.norm), c.eps)  # type: ignore[no-any-return]
 
-    def _norm_heads(self, qkv: Tensor, q_norm: Tensor, k_norm: Tensor) -> Tensor:
+    def norm_heads(self, qkv: Tensor, layer: Layer) -> Tensor:
+        """q and k normed head by head (Qwen3)."""
+        assert layer.q_norm is not None
+        assert layer.k_norm is not None
+        q_norm, k_norm = self.weight(layer.q_norm), self.weight(layer.k_norm)
         c = self.config
         q, k, v = qkv.split(c.qkv_rows, 1)
         q, k = (self.ops.rms_norm(z.reshape(len(z), -1, c.head_width), n, c.eps).reshape(len(z), -1) for z, n in ((q, q_norm), (k, k_norm)))

@@ -213,7 +213,23 @@ def tree_attention(qkv, heads, kv, first, parents, out, lse):  # type: ignore[no
         count = path_length(first, parents, n)
         path(first, parents, n, count, index)
         attend(
-            flat, n * stride, heads, kv, width, flat, values, stride, column, index, 0, count, scores, flat_out, n * column, flat_lse, n * heads
+            flat,
+            n * stride,
+            heads,
+            kv,
+            width,
+            flat,
+            values,
+            stride,
+            column,
+            index,
+            0,
+            count,
+            scores,
+            flat_out,
+            n * column,
+            flat_lse,
+            n * heads,
         )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -107,5 +106,3 @@ def built_in() -> list[str]:
 def new_model(config: DecoderConfig, tokenizer: Tokenizer, name: str, seed: int = 0) -> Model:
     """A model with random weights."""
     return Model(Decoder(config).initialise(torch.Generator().manual_seed(seed)), tokenizer, name)
-
-

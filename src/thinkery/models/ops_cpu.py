@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -141,7 +140,12 @@ class _TokenLogprobs(Function):
         for i in range(0, m, rows):
             s = slice(i, i + rows)
             logps = _times(hidden[s], panels(head, True), vocabulary)
-            kernels.token_logprobs(*(t.numpy() if isinstance(t, Tensor) else t for t in (logps, vocabulary, inverse_temperature[s], targets[s], logp[s], entropy[s])))
+            kernels.token_logprobs(
+                *(
+                    t.numpy() if isinstance(t, Tensor) else t
+                    for t in (logps, vocabulary, inverse_temperature[s], targets[s], logp[s], entropy[s])
+                )
+            )
             if keep:
                 kept.append(logps)
         ctx.save_for_backward(hidden, head, targets, inverse_temperature, entropy, *kept)

@@ -1,0 +1,285 @@
+"""The Python front door: load_model, load_task, train, evaluate, demo. The commands are thin calls of these."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..core.context import Turn
+from ..core.errors import BadConfig, InputError
+from ..core.rng import address
+from ..engines.local import LocalEngine
+from ..engines.session import Sampling, Session
+from ..engines.session import drive as drive_engine
+from ..learning.checkpoint import write_json
+from ..learning.collect import Unit
+from ..learning.loop import Learning
+from ..learning.recipe import Optimizer, Recipe, Setting, Stage, combine
+from ..models import model as models
+from ..solvers import solver as solver_named
+from ..tasks import Task, load_task
+from . import catalogue
+from .evaluation import Evaluation, evaluate_model, sample_record
+from .events import Event, Listener, silent
+from .report import write_report
+from .run import Run, command, drive
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # two pools of threads on few cores fight each other
+
+SCALARS = {
+    f.name: f.type
+    for f in fields(Stage)
+    if f.name in ("steps", "problems", "samples", "temperature", "max_tokens", "epochs", "minibatches", "shards", "cells")
+}
+OPTIMIZER = {f.name for f in fields(Optimizer)}
+REMARK = (
+    "What was seen: the model learnt when to think, not a new skill. Its warm start already held worked replies that mostly "
+    "come out right, and short guesses that mostly do not; the reward made it choose the former."
+)
+
+
+class Model(models.Model):
+    """A loaded model with the conveniences of an interactive session."""
+
+    def ask(self, prompt: str, max_tokens: int = 64, temperature: float = 0.0, seed: int = 0, stop: Sequence[str] = ()) -> Turn:
+        """The model's turn after a prompt: `.text`, `.ids`, `.logp` (nats), `.ended`. Greedy unless `temperature` is given."""
+        engine = LocalEngine(self)
+        session = Session(engine, address(seed, "ask"), Sampling(max_tokens, temperature, stop=tuple(stop)))
+
+        async def once() -> Turn:
+            return await session.ask(prompt)
+
+        (turn,) = asyncio.run(drive_engine([once()], [engine]))
+        if isinstance(turn, BaseException):
+            raise turn
+        return turn  # type: ignore[no-any-return]
+
+
+def load_model(path: str | Path, device: str = "auto", dtype: str | None = None) -> Model:
+    """A model from a Hugging Face folder or a built-in size.
+
+    device: cpu, cuda or auto; dtype: float32 or bfloat16 (what it computes in). Raises UnknownName or BadModel.
+    """
+    kinds = {None: None, "float32": None, "bfloat16": torch.bfloat16}
+    if dtype not in kinds:
+        raise BadConfig(f"dtype {dtype!r}: choose float32 or bfloat16")
+    place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    if place == "cpu":
+        torch.set_num_threads(1)
+    loaded = models.load_model(path, place, kinds[dtype])
+    return Model(loaded.decoder, loaded.tokenizer, loaded.name)
+
+
+def _task(task: str | Task | None) -> Task:
+    if task is None:
+        raise InputError("no task: give --task NAME, or --data FILE --question COLUMN --answer COLUMN --verifier NAME")
+    return load_task(task) if isinstance(task, str) else task
+
+
+def recipe_of(method: str, setting: Setting, config: Mapping[str, Any] | None = None) -> Recipe:
+    """The recipe of a method, or of several joined by "+", with settings changed. Raises UnknownName, BadConfig, InputError."""
+    names = method.split("+")
+    recipes: dict[str, Recipe] = {}
+    for name in names:
+        module = catalogue.load(name)
+        if not hasattr(module, "recipe"):
+            raise InputError(f"{name} is not trained: its file has no recipe(setting)")
+        recipes[name] = module.recipe(setting)
+    recipe = recipes[method] if len(names) == 1 else combine(setting, recipes)
+    return configured(recipe, config or {})
+
+
+def configured(recipe: Recipe, config: Mapping[str, Any]) -> Recipe:
+    """The recipe with scalar settings changed in its last stage: steps, problems, samples, temperature, lr, … Unknown keys fail."""
+    last = recipe.flat()[-1]
+    stage: dict[str, Any] = {}
+    for key, value in config.items():
+        if key not in SCALARS and key not in OPTIMIZER:
+            raise BadConfig(f"unknown setting {key!r}; known: {', '.join(sorted([*SCALARS, *OPTIMIZER]))}")
+        have = getattr(last, key) if key in SCALARS else getattr(last.optimizer, key)
+        kind = int if key == "max_tokens" else type(have)
+        try:
+            if kind is int and float(value) != int(float(value)):
+                raise ValueError
+            new = tuple(map(float, value)) if kind is tuple else kind(float(value)) if kind in (int, float) else str(value)
+        except (TypeError, ValueError) as error:
+            raise BadConfig(f"setting {key!r} is {value!r}; it must be of type {kind.__name__}") from error
+        if key in SCALARS:
+            stage[key] = new
+        else:
+            stage["optimizer"] = replace(stage.get("optimizer", last.optimizer), **{key: new})
+    return recipe.stage(last.name, **stage) if stage else recipe
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What training left: the folder, the trained model, accuracies before and after (None: not evaluated)."""
+
+    folder: Path
+    model: Model
+    before: Evaluation | None
+    after: Evaluation | None
+    steps: int
+    tokens: int
+    seconds: float
+
+
+def train(
+    method: str,
+    *,
+    task: str | Task | None = None,
+    model: str | Path = "tiny",
+    steps: int | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    resume: bool = False,
+    size: str = "tiny",
+    workers: int | str = "auto",
+    solver: str | None = None,
+    evaluate: int = 200,
+    config: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    dtype: str | None = None,
+    listen: Listener | None = None,
+    checkpoint_every_s: float = 30.0,
+) -> RunResult:
+    """Train a model on a task with a method; several methods join with "+".
+
+    Leaves out/model as a Hugging Face folder and out/run.json. `evaluate` test problems are answered before and after (0: none).
+    Raises InputError for bad input, KeyboardInterrupt after a checkpoint when interrupted.
+    """
+    tell = listen or silent
+    the_task = _task(task)
+    settings = dict(config or {}) | ({"steps": steps} if steps is not None else {})
+    setting = Setting(the_task, str(model), size, seed=seed)
+    recipe = recipe_of(method, setting, settings)
+    if solver is not None:
+        recipe = recipe.stage(recipe.flat()[-1].name, solver=solver_named(solver))
+    loaded = load_model(model, device, dtype)
+    folder = Path(out) if out is not None else Path("runs") / f"{method}-{the_task.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    about = {
+        "method": method,
+        "task": the_task.name,
+        "model": str(model),
+        "seed": seed,
+        "size": size,
+        "config": settings,
+        "solver": solver,
+        "command": command(),
+    }
+    run = Run(folder, about, resume)
+    tell(Event("saved", {"path": str(folder), "what": "run folder"}))
+    began, wall = time.monotonic(), float(run.about.get("wall_s", 0.0))
+    learning = Learning(recipe, setting, loaded, workers)
+    run.write(
+        stages=[{"name": s.name, "steps": s.steps} for s in recipe.flat()], parameters=sum(p.numel() for p in loaded.decoder.parameters())
+    )
+    try:
+        before = _before(run, loaded, the_task, evaluate, seed, solver, tell)
+        if not run.resumed:
+            preview(learning, tell)
+        drive(learning, run, tell, checkpoint_every_s)
+        learning.leave()
+        loaded.save(folder / "model")
+        after = _measure(loaded, the_task, evaluate, seed, solver, "after", tell)
+        _finish(run, before, after, learning, wall + time.monotonic() - began)
+    except KeyboardInterrupt:
+        run.write(status="interrupted", wall_s=wall + time.monotonic() - began)
+        tell(Event("note", {"text": f"interrupted; continue with the same command and --resume --out {folder}"}))
+        raise
+    except BaseException as error:
+        run.write(status="failed", error=f"{type(error).__name__}: {error}", wall_s=wall + time.monotonic() - began)
+        raise
+    tell(Event("saved", {"path": str(folder / "model"), "what": "model"}))
+    tell(
+        Event(
+            "done", {"folder": str(folder), "steps": learning.state.total, "tokens": learning.state.tokens, "seconds": run.about["wall_s"]}
+        )
+    )
+    return RunResult(folder, loaded, before, after, learning.state.total, learning.state.tokens, run.about["wall_s"])
+
+
+def _measure(model: Model, task: Task, n: int, seed: int, solver: str | None, label: str, tell: Listener) -> Evaluation | None:
+    size = task.size("test")
+    if n < 1 or size == 0:
+        return None
+    return evaluate_model(model, task, n=n, seed=seed, solver=solver or "single", label=label, listen=tell)
+
+
+def _before(run: Run, model: Model, task: Task, n: int, seed: int, solver: str | None, tell: Listener) -> Evaluation | None:
+    """The evaluation before training; a resumed run keeps the first one."""
+    kept, samples = run.about["evaluations"].get("before"), run.folder / "samples.json"
+    if kept is not None and samples.exists():
+        return Evaluation(**kept, samples=json.loads(samples.read_text(encoding="utf-8"))["before"])
+    found = _measure(model, task, n, seed, solver, "before", tell)
+    if found is not None:
+        write_json(samples, {"before": found.samples})
+        run.write(evaluations={"before": found.to_dict()})
+    return found
+
+
+def _finish(run: Run, before: Evaluation | None, after: Evaluation | None, learning: Learning, seconds: float) -> None:
+    evaluations = {name: e.to_dict() for name, e in (("before", before), ("after", after)) if e is not None}
+    if before is not None and after is not None:
+        write_json(run.folder / "samples.json", {"before": before.samples, "after": after.samples})
+    run.write(status="done", evaluations=evaluations, steps=learning.state.total, tokens=learning.state.tokens, wall_s=seconds)
+
+
+def preview(learning: Learning, tell: Listener, n: int = 5) -> None:
+    """Five rendered prompts, replies, parsed answers and verdicts, before the first step: what goes wrong is mostly visible here."""
+    stage = learning.stage
+    collector = replace(learning.collector(stage), purpose="preview", verifies=True)
+    style = None if stage.source == "task" else (next(iter(stage.styles)) if stage.styles else learning.setting.task.styles[0])
+    picks = stage.curriculum.pick(stage.curriculum.init(), 0, n)
+    rollouts = collector.collect(0, [Unit(i, 0, spec, style) for i, spec in picks])
+    decode = lambda r: r.turns[0].context.text if r.turns else r.problem.question.prompt
+    tell(Event("preview", {"samples": [sample_record(r) | {"rendered": decode(r)} for r in rollouts]}))
+
+
+def evaluate(
+    model: str | Path | Model,
+    task: str | Task | None,
+    *,
+    n: int = 500,
+    seed: int = 0,
+    split: str = "test",
+    solver: str = "single",
+    samples: int = 1,
+    temperature: float = 0.0,
+    listen: Listener | None = None,
+) -> Evaluation:
+    """Accuracy of a model on a task with a 95 % interval. Raises InputError for bad input."""
+    loaded = model if isinstance(model, Model) else load_model(model)
+    return evaluate_model(
+        loaded, _task(task), n=n, seed=seed, split=split, solver=solver, samples=samples, temperature=temperature, listen=listen or silent
+    )
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """Accuracies before and after, and the report's path."""
+
+    before: float
+    after: float
+    report: Path
+
+
+def demo(out: str | Path | None = None, seed: int = 0, listen: Listener | None = None, n: int = 500) -> DemoResult:
+    """The main job on the embedded default: the tiny model learns to add from verifiable rewards alone."""
+    folder = Path(out) if out is not None else Path("runs") / f"demo-{time.strftime('%Y%m%d-%H%M%S')}"
+    result = train("grpo", task="addition", seed=seed, out=folder, evaluate=n, config=DEMO, listen=listen)
+    assert result.before is not None and result.after is not None
+    about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    write_json(folder / "run.json", about | {"remarks": [REMARK]})
+    return DemoResult(result.before.accuracy, result.after.accuracy, write_report(folder))
+
+
+DEMO: dict[str, Any] = {"steps": 150, "problems": 16, "samples": 16}

@@ -1,0 +1,113 @@
+"""Exact checkpoints: everything that decides what comes next, in a folder that appears whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from ..core.errors import BadModel, StorageError
+from . import optimizer
+from .loop import Learning, State
+
+KEEP = 2  # the newest and the one before it
+
+
+@contextlib.contextmanager
+def storage(path: Path) -> Iterator[None]:
+    """Turn the system's refusals into one clear message."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {path}: {error.strerror or error}; free some space, check permissions, or choose another --out"
+        ) from error
+    except Exception as error:  # safetensors reports a full disk in an exception of its own
+        if "I/O error" in str(error) or "os error" in str(error):
+            raise StorageError(f"cannot write {path}: {error}; free some space or choose another --out") from error
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace a JSON file at once: a reader sees the old or the new one, never half."""
+    with storage(path):
+        temporary = path.with_name(f".{path.name}.tmp")
+        with temporary.open("w", encoding="utf-8") as f:
+            json.dump(value, f, indent=1, ensure_ascii=False)
+            f.write("\n")
+            f.flush()
+            os.fsync(f.fileno())
+        temporary.replace(path)
+
+
+def save(learning: Learning, folder: Path) -> Path:
+    """Write folder/step-N and drop older checkpoints but one. Raises StorageError; the last good checkpoint stays."""
+    name = f"step-{learning.state.total:08d}"
+    scratch, final = folder / f".{name}.tmp", folder / name
+    with storage(final):
+        shutil.rmtree(scratch, ignore_errors=True)
+        try:
+            scratch.mkdir(parents=True)
+            _write(learning, scratch)
+            shutil.rmtree(final, ignore_errors=True)
+            scratch.rename(final)
+        except BaseException:
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
+        for old in existing(folder)[:-KEEP]:
+            shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def _write(learning: Learning, folder: Path) -> None:
+    tensors = {k: v.detach().cpu().contiguous() for k, v in learning.model.decoder.named_parameters()}
+    save_file(tensors, str(folder / "model.safetensors"))
+    save_file(optimizer.state_tensors(learning.optimizers), str(folder / "optimizer.safetensors"))
+    for name, decoder in learning.frozen.items():
+        save_file({k: v.detach().cpu().contiguous() for k, v in decoder.named_parameters()}, str(folder / f"frozen-{name}.safetensors"))
+    (folder / "state.json").write_text(json.dumps(asdict(learning.state)) + "\n")
+    for path in folder.iterdir():
+        with path.open("rb") as f:
+            os.fsync(f.fileno())
+
+
+def existing(folder: Path) -> list[Path]:
+    """Complete checkpoints, oldest first."""
+    return sorted(p for p in folder.glob("step-*") if (p / "state.json").is_file()) if folder.is_dir() else []
+
+
+def load(learning: Learning, folder: Path) -> None:
+    """Put a run back where the checkpoint `folder` left it. Raises BadModel when it does not fit the run."""
+    try:
+        learning.state = State(**json.loads((folder / "state.json").read_text()))
+        weights = load_file(str(folder / "model.safetensors"))
+        moments = load_file(str(folder / "optimizer.safetensors"))
+        decoder = learning.model.decoder
+        with torch.no_grad():
+            for name, p in decoder.named_parameters():
+                p.copy_(weights[name])
+        decoder.changed()
+        if learning.done:
+            return
+        learning.optimizers = optimizer.build(learning.stage.optimizer, decoder)
+        if moments:
+            optimizer.load_state(learning.optimizers, moments)
+        for path in folder.glob("frozen-*.safetensors"):
+            frozen = type(decoder)(decoder.config, decoder.compute)
+            saved = load_file(str(path))
+            with torch.no_grad():
+                for name, p in frozen.named_parameters():
+                    p.copy_(saved[name])
+            learning.frozen[path.stem.removeprefix("frozen-")] = frozen.to(decoder.device).requires_grad_(False)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise BadModel(
+            f"the checkpoint {folder} does not fit this run: {type(error).__name__} {error}; start anew with another --out"
+        ) from error
