@@ -34,12 +34,17 @@ class Session:
 
     Draws are addressed by (base, branch path, context, role, how often this was asked in this branch), so neither the timing of
     tools nor other rollouts change them. Work that runs concurrently goes through `branch(i)`.
+
+    script   what the model is to write, in order: asks of the trunk recite it instead of sampling, each up to its stop string or
+             else to the end. So a demonstration runs through the solver itself, and tool text stays context.
     """
 
-    __slots__ = ("_asked", "_branches", "_nth", "base", "cast", "engine", "sampling")
+    __slots__ = ("_asked", "_branches", "_nth", "base", "cast", "engine", "sampling", "script")
 
-    def __init__(self, engine: LocalEngine, base: int, sampling: Sampling, cast: Mapping[str, LocalEngine] | None = None) -> None:
-        self.engine, self.base, self.sampling, self.cast = engine, base, sampling, cast
+    def __init__(
+        self, engine: LocalEngine, base: int, sampling: Sampling, cast: Mapping[str, LocalEngine] | None = None, script: str | None = None
+    ) -> None:
+        self.engine, self.base, self.sampling, self.cast, self.script = engine, base, sampling, cast, script
         self._nth: dict[tuple[int, int], int] = {}
         self._asked: list[Any] = []
         self._branches: dict[int, Session] = {}
@@ -64,6 +69,8 @@ class Session:
     ) -> Awaitable[Turn]:
         """Have `role` write after the context: an awaitable Turn."""
         s, engine = self.sampling, self._of(role)
+        if self.script is not None:
+            return self._recite(context, s.stop if stop is None else tuple(stop), role)
         place = context if type(context) is Context else self.context(context, role)
         kind = name_hash(role)
         key = (place.hash, kind)
@@ -101,6 +108,16 @@ class Session:
         turn = Turn(place, role, engine.model.writer, 1.0, "said", ids, None, weights)
         self._asked.append(turn)
         return turn
+
+    def _recite(self, context: str | Question | Context, stop: tuple[str, ...], role: str) -> Awaitable[Turn]:
+        """The next piece of the script as a forced turn."""
+        assert self.script is not None
+        ends = [self.script.index(s) + len(s) for s in stop if s in self.script]
+        cut = min(ends, default=len(self.script))
+        piece, self.script = self.script[:cut], self.script[cut:]
+        answer = asyncio.get_running_loop().create_future()
+        answer.set_result(self.say(context, piece, role, end=not ends))
+        return answer
 
     def score(self, context: str | Question | Context, text: str, role: str = "policy") -> NDArray[np.float32]:
         """Log-probability of each token of `text` after the context, in nats, float32 [n]. Not recorded."""

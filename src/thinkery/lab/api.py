@@ -32,6 +32,8 @@ from .events import Event, Listener, silent
 from .report import write_report
 from .run import Run, command, drive
 
+__all__ = ["DemoResult", "Evaluation", "Model", "RunResult", "demo", "evaluate", "load_model", "load_task", "recipe_of", "train"]
+
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # two pools of threads on few cores fight each other
 
 SCALARS = {

@@ -58,7 +58,7 @@ class Batch:
     def take(self, rows: Array) -> Batch:
         """The batch with these rows only; the tree stays whole."""
         b = len(self)
-        kept = {
+        kept: dict[str, Any] = {
             k: v[rows] for k, v in vars(self).items() if isinstance(v, np.ndarray) and k not in ("parent", "token", "depth") and len(v) == b
         }
         return replace(self, **kept, extra={k: v[rows] for k, v in self.extra.items()})

@@ -53,7 +53,8 @@ def save(learning: Learning, folder: Path) -> Path:
     name = f"step-{learning.state.total:08d}"
     scratch, final = folder / f".{name}.tmp", folder / name
     with storage(final):
-        shutil.rmtree(scratch, ignore_errors=True)
+        for left in folder.glob(".step-*.tmp"):  # of a run that was killed while it wrote
+            shutil.rmtree(left, ignore_errors=True)
         try:
             scratch.mkdir(parents=True)
             _write(learning, scratch)

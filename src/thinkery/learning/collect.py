@@ -21,7 +21,7 @@ from ..tasks import Task
 
 @dataclass(frozen=True)
 class Unit:
-    """One rollout to make: sample `k` of problem `index`; `style` says a worked reply instead of asking. Plain values: it travels."""
+    """One rollout to make: sample `k` of problem `index`; `style` has the solver recite a worked reply. Plain values: it travels."""
 
     index: int
     k: int
@@ -52,18 +52,18 @@ class Collector:
         engines = [self.engine, *dict.fromkeys((self.cast or {}).values())]
         for engine in engines:
             engine.reset()
-        made: dict[tuple[int, tuple[tuple[str, Any], ...]], Problem] = {}
+        made: dict[tuple[int, str], Problem] = {}
         rollouts, sessions, work = [], [], []
         for u in units:
-            key = (u.index, tuple(u.spec.items()))
+            key = (u.index, repr(sorted(u.spec.items())))
             if key not in made:
                 made[key] = self.task.problem(u.index, self.split, self.seed, **u.spec)
             problem = made[key]
             place = (self.seed, self.purpose, step, u.index, u.k)
-            session = Session(self.engine, address(*place), self.sampling, self.cast)
+            session = Session(self.engine, address(*place), self.sampling, self.cast, self._script(problem, u))
             rollouts.append(Rollout(step, u.index, u.k, problem))
             sessions.append(session)
-            work.append(self._solve(session, problem, u, rng(*place, "tools")))
+            work.append(self._solve(session, problem, rng(*place, "tools")))
         replies = asyncio.run(drive(work, engines))
         for rollout, session, reply in zip(rollouts, sessions, replies):
             rollout.turns = session.turns
@@ -73,10 +73,13 @@ class Collector:
             raise SolverError(f"all {len(failed)} rollouts of step {step} failed; the first: {failed[0].error}")
         return rollouts
 
-    async def _solve(self, session: Session, problem: Problem, unit: Unit, stream: Stream) -> Reply:
-        if unit.style is not None:
-            words = rng(self.seed, "demonstration", unit.style, unit.index, unit.k)
-            return Reply.of(session.say(problem.question, self.task.demonstration(problem, unit.style, words)))
+    def _script(self, problem: Problem, unit: Unit) -> str | None:
+        """The demonstration that the unit is to recite."""
+        if unit.style is None:
+            return None
+        return self.task.demonstration(problem, unit.style, rng(self.seed, "demonstration", unit.style, unit.index, unit.k))
+
+    async def _solve(self, session: Session, problem: Problem, stream: Stream) -> Reply:
         return await self.solver(session, problem.question, self.task.tools(problem, stream))
 
     def _close(self, rollout: Rollout, reply: Any) -> None:

@@ -20,11 +20,11 @@ def needed(weights: list[Array]) -> Array:
     A position counts although its own weight is 0 when a later one of its row does not; dropping nodes whose advantages
     cancel would be wrong, since clipping treats the two signs differently.
     """
-    any_weight = np.zeros(weights[0].shape, bool)
+    any_weight: Array = np.zeros(weights[0].shape, bool)
     for w in weights:
         any_weight |= w != 0
-    width = any_weight.shape[1]
-    return np.where(any_weight.any(1), width - any_weight[:, ::-1].argmax(1), 0)
+    _, width = any_weight.shape
+    return np.where(any_weight.any(1), width - np.argmax(any_weight[:, ::-1], axis=1), 0)
 
 
 def logprobs(decoder: Decoder, batch: Batch, rows: Array, upto: Array, shared: bool = True) -> tuple[Tensor, Tensor, dict[str, int]]:

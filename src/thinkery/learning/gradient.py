@@ -37,10 +37,20 @@ def plan(batch: Batch, stage: Stage) -> Plan:
     weights = [np.broadcast_to(loss.weight(batch), shape) * batch.mask for loss in stage.losses]
     denominators = [loss.denominator(batch) for loss in stage.losses]
     upto = needed(weights)
+    for loss, weight in zip(stage.losses, weights):
+        if loss.couples:
+            upto = np.maximum(upto, joined(batch, loss.couples, weight))
     label = components(batch, {c for loss in stage.losses for c in loss.couples})
     shard = batch.shard[label]  # rows that may not be separated go where the first of them is
     parts = {s: cut(batch, np.flatnonzero((shard == s) & (upto > 0)), label, upto, stage.cells) for s in range(stage.shards)}
     return Plan(weights, denominators, upto, parts)
+
+
+def joined(batch: Batch, couples: Sequence[str], weight: Array) -> Array:
+    """How far a loss that couples rows needs each, int [B]: whole, if it weighs any token of what is coupled."""
+    label = components(batch, set(couples))
+    weighed = np.bincount(label, (weight != 0).any(1), len(batch)) > 0
+    return np.where(weighed[label], batch.mask.sum(1), 0)
 
 
 def components(batch: Batch, couples: set[str]) -> Array:
@@ -48,7 +58,7 @@ def components(batch: Batch, couples: set[str]) -> Array:
     label = np.arange(len(batch))
     while True:
         before = label
-        for key in sorted(couples):
+        for key in sorted(couples - {"row"}):
             by = np.zeros(len(batch), np.int64) if key == "batch" else getattr(batch, key)
             first = np.full(int(by.max()) + 1 if len(by) else 0, len(batch))
             np.minimum.at(first, by, label)

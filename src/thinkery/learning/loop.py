@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -99,6 +100,7 @@ class Learning:
 
     def enter(self) -> None:
         """Make ready for the stage at work: optimizer, references, engine, workers. After a resume, state is filled in by then."""
+        gc.freeze()  # what is loaded by now stays: the collector need not walk it again and again
         stage = self.stage
         if not self.optimizers:
             self.optimizers = optimizer.build(stage.optimizer, self.model.decoder)

@@ -56,7 +56,8 @@ class Loss:
     weight       batch -> [B, T] or [B, 1]; known before the forward pass, not 0 wherever the term counts (it decides what is computed)
     term         (policy, rows) -> [r, T]
     denominator  batch -> number, over the whole step, fixed before anything is skipped or cut
-    couples      what a cut may not separate: "rollout", "group", "pair", "batch"
+    couples      what a term sees at once, beyond its own token: "row", "rollout", "group", "pair", "batch"; never cut apart, and
+                 computed whole wherever the loss weighs a token of it
     """
 
     name: str
@@ -93,7 +94,7 @@ def cross_entropy(denominator: Callable[[Batch], float] | None = None) -> Loss:
         "sft",
         lambda b: b.weight * (b.mask & ~b.sampled),
         lambda p, rows: -p.logp,
-        denominator or (lambda b: max(1e-9, float((b.weight * (b.mask & ~b.sampled)).sum()))),
+        denominator or (lambda b: max(1e-9, float((b.weight * (b.mask & ~b.sampled)).sum(dtype=np.float64)))),
     )
 
 

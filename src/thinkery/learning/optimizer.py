@@ -33,7 +33,7 @@ def rate(spec: Optimizer, step: int, steps: int) -> float:
 
 def apply(spec: Optimizer, optimizers: list[torch.optim.Optimizer], decoder: Decoder, gradient: Tensor, share: float) -> dict[str, float]:
     """One update from the flat gradient, clipped to `spec.clip`; the decoder's version rises. Returns gradient norm and learning rate."""
-    norm = float(gradient.double().square().sum().sqrt())
+    norm = float(torch.linalg.vector_norm(gradient, dtype=torch.float64))
     if not math.isfinite(norm):
         return {"gradient_norm": norm, "skipped": 1.0}
     if norm > spec.clip:

@@ -191,7 +191,7 @@ class Processes:
         root.append(context)
         for rank in range(1, self.workers):
             answer = self._receive(rank) if rank in sent else None
-            for s, units in mine(rank).items():
+            for s in mine(rank):
                 done[s] = unpack(answer[s], lambda: root[0]) if answer is not None else here(s)
         collector.engine.tree = tree
         return [r for s in range(self.stage.shards) for r in done[s]]

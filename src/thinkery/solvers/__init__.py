@@ -11,6 +11,8 @@ from ..engines.session import Session
 from .calculator import calculate
 from .single import single
 
+__all__ = ["SOLVERS", "Solver", "calculate", "single", "solver"]
+
 Solver = Callable[[Session, Question, Any], Awaitable[Reply]]
 
 SOLVERS: dict[str, Solver] = {"single": single, "calculate": calculate}

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import UnknownName
+from ..core.errors import BadConfig, UnknownName
 from .addition import Addition
 from .base import CORRUPTED, SPLITS, Task, split_of
 from .chain import Chain
 from .countdown import Countdown
-from .files import FileTask, is_file, load_file
+from .files import FileTask, is_path, load_file
 from .generated import Generated
 from .logic import Logic
 from .verifiers import VERIFIERS, verifier
 
-__all__ = ["CORRUPTED", "SPLITS", "VERIFIERS", "FileTask", "Generated", "Task", "load_file", "load_task", "split_of", "task_names", "verifier"]
+__all__ = [
+    "CORRUPTED",
+    "SPLITS",
+    "VERIFIERS",
+    "FileTask",
+    "Generated",
+    "Task",
+    "load_file",
+    "load_task",
+    "split_of",
+    "task_names",
+    "verifier",
+]
 
 TASKS: dict[str, type[Generated[Any]]] = {task.name: task for task in (Addition, Chain, Countdown, Logic)}
 
@@ -32,6 +45,10 @@ def load_task(name: str | Path, **spec: Any) -> Task:
     """
     if str(name) in TASKS:
         return TASKS[str(name)](**spec)
-    if is_file(name):
+    if is_path(name):
+        try:
+            signature(load_file).bind(name, **spec)
+        except TypeError as error:
+            raise BadConfig(f"task {str(name)!r}: {error}; a file needs question, answer (columns) and verifier") from None
         return load_file(name, **spec)
     raise UnknownName("task", str(name), TASKS, "A file of problems is named by its path: problems.jsonl or problems.csv.")

@@ -70,7 +70,7 @@ def changed(spec: S, keys: Mapping[str, Any], task: str) -> S:
     for key in keys:
         if key not in known:
             raise BadConfig(f"task {task!r} has no difficulty key {key!r}; it has {', '.join(known)}")
-    return replace(spec, **keys)
+    return replace(spec, **keys)  # type: ignore[type-var]
 
 
 def span(key: str, value: Any, low: int, high: int) -> tuple[int, int]:

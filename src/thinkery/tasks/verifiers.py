@@ -1,7 +1,7 @@
-"""Verifiers for data files, by name: how a gold answer and a reply are read, and when they are the same.
+"""Verifiers for data files, by name: how a gold answer and a reply are read, and when the two are the same.
 
-A reply's answer stands behind its last marker: "#", "answer:", "answer is" or inside "\\boxed{}". Replies are hostile: only their
-last characters are read, and every pattern is bounded.
+A reply's answer stands behind its last marker: "#", "answer:", "answer is", or inside "\\boxed{}". Replies are hostile: only their
+last characters are read, every pattern is linear, and a reply has one answer, so naming several earns nothing.
 """
 
 from __future__ import annotations
@@ -9,22 +9,133 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 
-from ..core.errors import UnknownName
+from ..core.errors import UnknownName, VerifierError
 from ..core.records import Reply, Verdict
+from .markers import tails
+from .numbers import read_number, same_number
 
 LONGEST = 20_000  # characters of a reply that are read, from its end
-ENDINGS = 16  # markers looked at, from the last
-TOLERANCE = Fraction(1, 10**6)  # of numbers that are not both whole, relative to the gold one
+SHOWN = 200  # characters of an answer in a verdict
+GOLD_MARKER = re.compile(r"####|\\boxed\s?\{", re.IGNORECASE)  # a lone "#" may be part of a gold answer, as in C#
 
-MARKER = re.compile(r"#+|\banswer(?:\*\*)?(?: is)?:?|\\boxed\{", re.IGNORECASE)
+ORNAMENT = " *`\"'"
+LETTER = re.compile(r"[\s*`$(\[{]*([A-Ea-e])[\s*`$)\]}.:]*")
+OPENING = re.compile(
+    r"[\s*`$:(\[{]*(?:(?:the )?(?:correct )?(?:option|choice|letter) ?(?:is )?[*(\[]{0,3})?"
+    r"(?:([A-E])(?=[*`$)\]}.:,;]|\s*$|\s*\n)|([B-E])(?=\s)|(A)(?=\s+(?:because|since|as|is)\b))"
+)
+ALSO = re.compile(r"[\s*`$)\]}.:,;]*(?:(?:or|and)\s|[/&,])\s*[(\[]?[A-E]\b")
+LISTED = re.compile(r"\(([A-E])\)")
+STARTED = re.compile(r"[\s*`]*(?:\(([A-E])\)|([A-E])[).:])")
 
-Verify = Callable[[str, Reply], Verdict]
+
+@dataclass(frozen=True)
+class Verifier:
+    """Called with (gold, reply) gives the Verdict, 1 or 0. Raises VerifierError for a gold answer it cannot read; never for a reply.
+
+    what       an answer is called in reasons
+    gold       the answer in a gold text, or None
+    answers    readings of a reply, the likeliest first; more than one only where they exclude each other
+    same       whether a gold answer and a reading say the same
+    """
+
+    what: str
+    gold: Callable[[str], str | None]
+    answers: Callable[[str], Iterator[str]]
+    same: Callable[[str, str], bool]
+
+    def __call__(self, gold: str, reply: Reply) -> Verdict:
+        expected = self.gold(gold)
+        if expected is None:
+            raise VerifierError(f"the gold answer {gold[:SHOWN]!r} is not a {self.what}; mend it or choose another verifier")
+        if reply.truncated:
+            return Verdict(0.0, reason="cut off at the token limit")
+        found = list(self.answers(reply.text[-LONGEST:]))
+        if not found:
+            return Verdict(0.0, reason=f"no {self.what} to be read")
+        for answer in found:
+            if self.same(expected, answer):
+                return Verdict(1.0, answer[:SHOWN], reason="right")
+        return Verdict(0.0, found[0][:SHOWN], reason=f"{found[0][:SHOWN]} is not {expected[:SHOWN]}")
 
 
-def verifier(name: str) -> Verify:
-    """(gold, reply) -> Verdict, for one of the names in VERIFIERS. Never raises on any text. UnknownName for another name."""
+def verifier(name: str) -> Verifier:
+    """The verifier of that name: number, exact, choice or set. Raises UnknownName for another."""
     if name not in VERIFIERS:
         raise UnknownName("verifier", name, VERIFIERS)
     return VERIFIERS[name]
+
+
+def gold_tail(text: str) -> str:
+    """What stands behind a gold text's "####" or in its box, or all of it."""
+    return next(tails(text), text) if GOLD_MARKER.search(text) else text
+
+
+# ---- exact: the same words, whatever their case, spaces, quotes and full stop
+
+
+def normal(text: str) -> str:
+    """The text without case, extra white space, surrounding quotes or asterisks, and final full stop."""
+    plain = " ".join(text.split()).casefold()
+    return plain.lstrip(ORNAMENT).rstrip(ORNAMENT + ".") or plain
+
+
+def exact_answers(text: str) -> Iterator[str]:
+    """Each way in which the reply may end in an answer: behind a marker, the first line behind the last, all of it."""
+    behind = [t.strip() for t in tails(text)]
+    first = [t.partition("\n")[0] for t in behind[:1]]
+    yield from filter(None, (*behind[:1], *first, *behind[1:], text.strip()))
+
+
+# ---- choice: one letter of A to E
+
+
+def choice_answers(text: str) -> Iterator[str]:
+    """The letter chosen, if it is clear."""
+    marked = next(tails(text), None)
+    letter = chosen(text) if marked is None else behind_marker(marked.replace("\\text{", "{"))
+    if letter:
+        yield letter.upper()
+
+
+def behind_marker(tail: str) -> str | None:
+    """The letter that a tail opens with: "(B)", "B.", "B because". None where a second letter follows, or "A" is an article."""
+    if alone := LETTER.fullmatch(tail):
+        return alone[1]
+    m = OPENING.match(tail)
+    return None if m is None or ALSO.match(tail, m.end()) else m[1] or m[2] or m[3]
+
+
+def chosen(text: str) -> str | None:
+    """The letter in a reply without marker: alone, alone on the last line, at the start as "B.", or the last "(B)"."""
+    lines = text.strip().splitlines()
+    for part in (text, lines[-1] if lines else ""):
+        if alone := LETTER.fullmatch(part):
+            return alone[1]
+    if start := STARTED.match(text):
+        return start[1] or start[2]
+    listed = LISTED.findall(text)
+    return listed[-1] if listed else None
+
+
+# ---- set: the same elements in any order
+
+
+def elements(text: str) -> frozenset[str]:
+    """What commas, semicolons and line ends separate, as `normal` has it."""
+    parts = re.split(r"[,;\n]", text.strip().strip("{}[]()"))
+    return frozenset(n for n in map(normal, parts) if n)
+
+
+def set_answers(text: str) -> Iterator[str]:
+    """Each way in which the reply may end in a set."""
+    yield from (t.strip() for t in (*tails(text), text) if elements(t))
+
+
+VERIFIERS = {
+    "number": Verifier("number", lambda gold: read_number(gold_tail(gold)), lambda text: filter(None, [read_number(text)]), same_number),
+    "exact": Verifier("text", lambda gold: gold_tail(gold).strip() or None, exact_answers, lambda a, b: normal(a) == normal(b)),
+    "choice": Verifier("letter from A to E", lambda gold: next(choice_answers(gold), None), choice_answers, str.__eq__),
+    "set": Verifier("set", lambda gold: next(set_answers(gold_tail(gold)), None), set_answers, lambda a, b: elements(a) == elements(b)),
+}
