@@ -161,7 +161,9 @@ class LocalEngine:
         found = self.stop_ids.get(strings)
         if found is None:
             found = self.stop_ids[strings] = len(self.stops)
-            self.stops.append(Stops(strings, self.model.tokenizer.pieces))
+            pieces = self.model.tokenizer.pieces
+            beyond = self.decoder.config.vocabulary - len(pieces)  # embeddings are often padded past the tokenizer
+            self.stops.append(Stops(strings, pieces + [""] * beyond))
         return found
 
     def _admit(self) -> None:

@@ -101,7 +101,7 @@ class CpuPlan:
         out = np.empty((len(slots), self.embed.shape[0]), np.float32)
         _logits(hidden, self.head, out)
         for row in out:
-            log_softmax_row(row, out.shape[1], np.float32(1 / temperature))
+            log_softmax_row(row, out.shape[1], np.float32(1) / np.float32(temperature))
         return out
 
     def states(self, slots: NDArray[np.int32]) -> torch.Tensor:
@@ -113,7 +113,7 @@ class CpuPlan:
 def _logits(hidden, head, out):  # type: ignore[no-untyped-def]
     rows, width = hidden.shape
     columns = out.shape[1]
-    multiply(hidden.reshape(-1), 0, width, 1, rows, head, 0, width, columns, out.reshape(-1), 0, columns, False)
+    multiply(hidden.reshape(-1), 0, width, 1, rows, head, 0, width, columns, out.reshape(-1), 0, columns)
 
 
 @njit(**FAST)
@@ -142,7 +142,7 @@ def _extend(w, offsets, sizes, eps, embed, norm, cos, sin, keys, values, hidden,
         o = offsets[i]
         base = i * pool * k
         rms_norm(x, w[o[0] : o[0] + width], eps, h, inverse)
-        multiply(h.reshape(-1), 0, width, 1, rows, w, o[1], width, q + 2 * k, qkv.reshape(-1), 0, q + 2 * k, False)
+        multiply(h.reshape(-1), 0, width, 1, rows, w, o[1], width, q + 2 * k, qkv.reshape(-1), 0, q + 2 * k)
         if o[2] >= 0:
             _add_bias(qkv, w, o[2], rows, q + 2 * k)
         for r in range(rows):
@@ -161,16 +161,15 @@ def _extend(w, offsets, sizes, eps, embed, norm, cos, sin, keys, values, hidden,
                 qkv.reshape(-1), r * (q + 2 * k), heads, kv, size, key_bank, value_bank, k, base, index, i0[r], count[r], scores,
                 att.reshape(-1), r * q, lse, 0,
             )  # fmt: skip
+        multiply(att.reshape(-1), 0, q, 1, rows, w, o[5], q, width, h.reshape(-1), 0, width)
         if o[6] >= 0:
-            multiply(att.reshape(-1), 0, q, 1, rows, w, o[5], q, width, h.reshape(-1), 0, width, False)
             _add_bias(h, w, o[6], rows, width)
-            x += h
-        else:
-            multiply(att.reshape(-1), 0, q, 1, rows, w, o[5], q, width, x.reshape(-1), 0, width, True)
+        x += h
         rms_norm(x, w[o[7] : o[7] + width], eps, h, inverse)
-        multiply(h.reshape(-1), 0, width, 1, rows, w, o[8], width, 2 * ff, gate_up.reshape(-1), 0, 2 * ff, False)
+        multiply(h.reshape(-1), 0, width, 1, rows, w, o[8], width, 2 * ff, gate_up.reshape(-1), 0, 2 * ff)
         swiglu(gate_up, act)
-        multiply(act.reshape(-1), 0, ff, 1, rows, w, o[9], ff, width, x.reshape(-1), 0, width, True)
+        multiply(act.reshape(-1), 0, ff, 1, rows, w, o[9], ff, width, h.reshape(-1), 0, width)
+        x += h
     rms_norm(x, norm, eps, h, inverse)
     for r in range(rows):
         hidden[slots[r]] = h[r]
@@ -275,7 +274,7 @@ def _sample(  # type: ignore[no-untyped-def]
     for r in range(rows):
         s = setting[first[r]]
         t = temperature[s]
-        log_softmax_row(logits[r], columns, np.float32(1.0 / t if t > 0 else 1.0))
+        log_softmax_row(logits[r], columns, np.float32(1) / np.float32(t) if t > 0 else np.float32(1))
         best[r] = np.argmax(logits[r, :columns]) if t <= 0 else -1
         if t > 0:
             cumulative(logits[r], columns, top_p[s], top_k[s], sums[r])

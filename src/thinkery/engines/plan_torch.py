@@ -100,7 +100,7 @@ class TorchPlan:
         row_of, first = distinct(live, lanes.at, lanes.setting)
         temperature, top_p, top_k = (torch.as_tensor(s[lanes.setting[first]], device=self.decoder.device) for s in settings)
         greedy = temperature <= 0
-        logps = self._log_softmax(slot_of[lanes.at[first]], (1 / temperature.where(~greedy, 1)).float())
+        logps = self._log_softmax(slot_of[lanes.at[first]], 1 / temperature.where(~greedy, 1).float())
         sums = _truncate(logps.double().exp(), top_p, top_k).cumsum(-1)
         pos = lanes.pos[live]
         u = torch.as_tensor(uniforms(lanes.address[live], pos.astype(np.int64)), device=logps.device)

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..core.context import Context, Turn
+from ..core.errors import EngineError
 from ..core.records import Question
 from ..core.rng import Stream, address, name_hash
 from .local import LocalEngine
@@ -72,6 +73,10 @@ class Session:
         if self.script is not None:
             return self._recite(context, s.stop if stop is None else tuple(stop), role)
         place = context if type(context) is Context else self.context(context, role)
+        if not engine.model.tokenizer.same(place.codec):
+            raise EngineError(
+                f"the context was written for another tokenizer than that of {role!r}: start from model.context(text, role={role!r})"
+            )
         kind = name_hash(role)
         key = (place.hash, kind)
         nth = self._nth.get(key, 0)

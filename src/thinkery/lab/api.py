@@ -237,6 +237,8 @@ def _finish(run: Run, before: Evaluation | None, after: Evaluation | None, learn
 
 def preview(learning: Learning, tell: Listener, n: int = 5) -> None:
     """Five rendered prompts, replies, parsed answers and verdicts, before the first step: what goes wrong is mostly visible here."""
+    if learning.executor is None:
+        learning.enter()
     stage = learning.stage
     collector = replace(learning.collector(stage), purpose="preview", verifies=True)
     style = None if stage.source == "task" else (next(iter(stage.styles)) if stage.styles else learning.setting.task.styles[0])

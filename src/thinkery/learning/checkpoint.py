@@ -74,6 +74,7 @@ def _write(learning: Learning, folder: Path) -> None:
     save_file(optimizer.state_tensors(learning.optimizers), str(folder / "optimizer.safetensors"))
     for name, decoder in learning.frozen.items():
         save_file({k: v.detach().cpu().contiguous() for k, v in decoder.named_parameters()}, str(folder / f"frozen-{name}.safetensors"))
+    (folder / "outputs.json").write_text(json.dumps({k: v for k, v in learning.outputs.items() if k in learning.kept}) + "\n")
     (folder / "state.json").write_text(json.dumps(asdict(learning.state)) + "\n")
     for path in folder.iterdir():
         with path.open("rb") as f:
@@ -89,6 +90,7 @@ def load(learning: Learning, folder: Path) -> None:
     """Put a run back where the checkpoint `folder` left it. Raises BadModel when it does not fit the run."""
     try:
         learning.state = State(**json.loads((folder / "state.json").read_text()))
+        learning.outputs = json.loads((folder / "outputs.json").read_text())
         weights = load_file(str(folder / "model.safetensors"))
         moments = load_file(str(folder / "optimizer.safetensors"))
         decoder = learning.model.decoder

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..core.context import Context, Turn
-from ..core.errors import InputError, SolverError, VerifierError
-from ..core.records import Problem, Question, Reply, Rollout, Verdict
+from ..core.errors import BadData, InputError, SolverError, VerifierError
+from ..core.records import Problem, Reply, Rollout, Verdict
 from ..core.rng import Stream, address, rng
 from ..engines.local import LocalEngine
 from ..engines.session import Sampling, Session, drive
@@ -21,12 +23,15 @@ from ..tasks import Task
 
 @dataclass(frozen=True)
 class Unit:
-    """One rollout to make: sample `k` of problem `index`; `style` has the solver recite a worked reply. Plain values: it travels."""
+    """One rollout to make: sample `k` of problem `index`; `style` has the solver recite a worked reply; `replay` is a saved record
+    whose turns are taken as they are, as forced text. Plain values: it travels.
+    """
 
     index: int
     k: int
     spec: Mapping[str, Any] = field(default_factory=dict)
     style: str | None = None
+    replay: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class Collector:
         for engine in engines:
             engine.reset()
         made: dict[tuple[int, str], Problem] = {}
-        rollouts, sessions, work = [], [], []
+        rollouts, live, sessions, work = [], [], [], []
         for u in units:
             key = (u.index, repr(sorted(u.spec.items())))
             if key not in made:
@@ -62,10 +67,14 @@ class Collector:
             place = (self.seed, self.purpose, step, u.index, u.k)
             session = Session(self.engine, address(*place), self.sampling, self.cast, self._script(problem, u))
             rollouts.append(Rollout(step, u.index, u.k, problem))
+            if u.replay is not None:
+                replayed(rollouts[-1], u.replay, self.engine.root)
+                continue
+            live.append(rollouts[-1])
             sessions.append(session)
             work.append(self._solve(session, problem, rng(*place, "tools")))
         replies = asyncio.run(drive(work, engines))
-        for rollout, session, reply in zip(rollouts, sessions, replies):
+        for rollout, session, reply in zip(live, sessions, replies):
             rollout.turns = session.turns
             self._close(rollout, reply)
         failed = [r for r in rollouts if r.error is not None]
@@ -105,12 +114,57 @@ def checked(verdict: Verdict) -> Verdict:
     return verdict
 
 
-def question_text(question: Question) -> str:
-    """A question as people read it."""
-    return question.prompt
+# ---- rollouts as plain values, for files and for other processes
 
 
-# ---- rollouts as plain values, for other processes and for files
+def record(rollout: Rollout) -> dict[str, Any]:
+    """A rollout as JSON: what is needed to learn from it again, and to read it."""
+    return {
+        "index": rollout.index,
+        "problem": rollout.problem.id,
+        "prompt": rollout.problem.question.prompt,
+        "reply": None if rollout.reply is None else rollout.reply.text,
+        "score": None if rollout.verdict is None else rollout.verdict.score,
+        "rewards": rollout.rewards,
+        "turns": [
+            {"role": t.role, "context": list(t.context.ids), "ids": list(t.ids), "text": t.text, "ended": t.ended} for t in rollout.turns
+        ],
+    }
+
+
+def replayed(rollout: Rollout, saved: Mapping[str, Any], root: Context) -> None:
+    """Fill a rollout with the turns of a saved record, as forced text. Raises BadData where the record does not fit."""
+    try:
+        for t in saved["turns"]:
+            ids = tuple(map(int, t["context"]))
+            if ids[: root.n] != root.ids:
+                raise BadData(
+                    "saved rollouts", "a context begins with other tokens than this model's: they were written with another tokenizer"
+                )
+            context = root + ids[root.n :] if len(ids) > root.n else root
+            rollout.turns.append(Turn(context, t["role"], ("saved", 0), 1.0, t["ended"], tuple(map(int, t["ids"]))))
+        rollout.reply = None if saved["reply"] is None else Reply(saved["reply"])
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, BadData):
+            raise
+        raise BadData("saved rollouts", f"not a record of a rollout: {type(error).__name__} {error}") from error
+
+
+def load_records(path: str | Path) -> list[dict[str, Any]]:
+    """The records of a JSONL file. Raises BadData naming the line."""
+    out = []
+    try:
+        for n, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
+            out.append(json.loads(line))
+            if not isinstance(out[-1], dict) or "turns" not in out[-1]:
+                raise BadData(path, "not a record of a rollout (no turns)", n)
+    except OSError as error:
+        raise BadData(path, error.strerror or str(error)) from error
+    except ValueError as error:
+        if isinstance(error, BadData):
+            raise
+        raise BadData(path, f"not valid JSON: {error}", len(out) + 1) from error
+    return out
 
 
 def pack(rollouts: Iterable[Rollout]) -> list[dict[str, Any]]:

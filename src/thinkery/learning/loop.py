@@ -6,7 +6,7 @@ import asyncio
 import copy
 import gc
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,10 @@ from ..engines.local import LocalEngine
 from ..engines.session import Sampling
 from ..models.decoder import Decoder
 from ..models.model import Model, load_model
+from ..models.tokenizer import Tokenizer
 from . import optimizer
 from .batch import Batch, build
-from .collect import Collector, Unit
+from .collect import Collector, Unit, load_records, record
 from .gradient import Learner, Plan, plan, total_gradient
 from .recipe import Recipe, Repeat, Setting, Stage
 from .select import by_index
@@ -55,10 +56,13 @@ class Learning:
         self.recipe, self.setting, self.model, self.workers = recipe, setting, model, workers
         self.state = State()
         self.frozen: dict[str, Decoder] = {}
+        self.tokenizers: dict[str, Tokenizer] = {}
         self.optimizers: list[torch.optim.Optimizer] = []
         self.engine: LocalEngine | None = None
         self.executor: Executor | None = None
         self.rollouts: list[Rollout] = []  # of the last step
+        self.outputs: dict[str, list[dict[str, Any]]] = {}  # records that stages replay, by stage or file
+        self.kept = {s.source[1] for s in recipe.flat() if isinstance(s.source, tuple) and s.source[0] == "stage"}
 
     # ---- where we are
 
@@ -107,8 +111,10 @@ class Learning:
         if stage.signals and "reference" not in self.frozen:
             self.frozen["reference"] = copy.deepcopy(self.model.decoder).requires_grad_(False)
         for role, path in stage.cast.items():
-            if role not in self.frozen:
-                self.frozen[role] = load_model(path, str(self.model.decoder.device)).decoder.requires_grad_(False)
+            other = load_model(path, str(self.model.decoder.device))
+            self.tokenizers[role], self.frozen[role] = other.tokenizer, other.decoder.requires_grad_(False)
+        if self.state.step == 0:
+            self.outputs.pop(stage.name, None)  # a new round keeps its own
         key = self._key()
         if key not in self.state.curricula:
             self.state.curricula[key] = stage.curriculum.init()
@@ -135,7 +141,7 @@ class Learning:
         if self.engine is None:
             self.engine = LocalEngine(self.model)
         task = self.setting.task
-        cast = {role: LocalEngine(Model(self.frozen[role], self.model.tokenizer, role)) for role in stage.cast}
+        cast = {role: LocalEngine(Model(self.frozen[role], self.tokenizers[role], role)) for role in stage.cast}
         sampling = Sampling(stage.max_tokens or task.max_tokens, stage.temperature, stop=tuple(task.stop))
         verifies = stage.reward.verifies and stage.source == "task"
         return Collector(task, self.engine, stage.solver, sampling, self.setting.seed, verifies=verifies, cast=cast or None)
@@ -151,8 +157,22 @@ class Learning:
             elif stage.source == "task":
                 into += [Unit(index, k, spec) for k in range(stage.samples)]
             else:
-                raise BadConfig(f"stage {stage.name!r}: unknown source {stage.source!r}; choose task or demonstrations")
+                saved = self._saved(stage)
+                into.append(Unit(saved[index % len(saved)]["index"], 0, spec, replay=saved[index % len(saved)]))
         return shards
+
+    def _saved(self, stage: Stage) -> list[dict[str, Any]]:
+        """The records that a stage replays."""
+        kind, name = stage.source if isinstance(stage.source, tuple) else (stage.source, "")
+        if kind not in ("file", "stage"):
+            raise BadConfig(
+                f"stage {stage.name!r}: unknown source {stage.source!r}; choose task, demonstrations, (file, path) or (stage, name)"
+            )
+        if kind == "file" and name not in self.outputs:
+            self.outputs[name] = load_records(name)
+        if not self.outputs.get(name):
+            raise BadConfig(f"stage {stage.name!r} replays {name!r}, which holds no rollouts")
+        return self.outputs[name]
 
     def _style(self, stage: Stage, index: int, k: int) -> str:
         styles = stage.styles or {self.setting.task.styles[0]: 1.0}
@@ -182,6 +202,8 @@ class Learning:
         kept = asyncio.run(stage.select(by_index(valid)))
         if len(kept) != len(valid) or any(a is not b for a, b in zip(kept, valid)):
             scores = stage.reward.score(kept)
+        if stage.name in self.kept:
+            self.outputs.setdefault(stage.name, []).extend(map(record, kept))
         batch = build(kept, self.engine.tree, stage.trains)
         batch.shard = np.array([where[kept[i].index] for i in batch.rollout.tolist()], np.int64)
         batch.reward = stage.reward.rows(scores, batch.rollout, batch.turn)
@@ -189,11 +211,27 @@ class Learning:
         batch.advantage = stage.advantage(batch.reward, batch.group, batch.rollout)
         metrics = describe(rollouts, valid, batch, stage)
         metrics |= self._update(stage, batch) if len(batch) else {"idle": 1.0}
+        metrics |= self._probe(stage)
         self.rollouts = rollouts
         s.tokens += int(metrics["tokens"])
         s.curricula[self._key()] = stage.curriculum.update(s.curricula[self._key()], s.total, rollouts)
         self._advance(metrics)
         return metrics
+
+    def _probe(self, stage: Stage) -> dict[str, float]:
+        """The stage's measurements that are due: greedy accuracy on the validation split; their tokens are billed apart."""
+        out: dict[str, float] = {}
+        for n, probe in enumerate(stage.probes):
+            if (self.state.step + 1) % probe.every == 0:
+                base = self.collector(stage)
+                sampling = replace(base.sampling, temperature=0.0)
+                collector = replace(base, purpose="probe", split="validation", solver=probe.solver, sampling=sampling, verifies=True)
+                found = [
+                    r for r in collector.collect(self.state.total, [Unit(i, 0) for i in range(probe.problems)]) if r.verdict is not None
+                ]
+                out[f"probe/{n}"] = sum(r.verdict.score for r in found if r.verdict is not None) / max(1, len(found))
+                out["probe_tokens"] = out.get("probe_tokens", 0.0) + sum(r.tokens for r in found)
+        return out
 
     def _update(self, stage: Stage, batch: Batch) -> dict[str, float]:
         """All updates from one collection."""

@@ -142,8 +142,8 @@ def _block(a, a0, ra, ka, b, b0, depth, c, c0, rc, rows, add):  # type: ignore[n
 
 
 @njit(cache=True)
-def multiply(a, a0, ra, ka, rows, panels, p0, inner, columns, c, c0, width, add):  # type: ignore[no-untyped-def]
-    """c[c0 + r * width + j] (+)= sum over k < inner of A[r, k] * B[k, j], for r < rows, j < columns; all arrays flat.
+def multiply(a, a0, ra, ka, rows, panels, p0, inner, columns, c, c0, width):  # type: ignore[no-untyped-def]
+    """c[c0 + r * width + j] = sum over k < inner of A[r, k] * B[k, j], for r < rows, j < columns; all arrays flat.
 
     A[r, k] = a[a0 + r * ra + k * ka]; B is packed at panels[p0:].
     """
@@ -153,7 +153,7 @@ def multiply(a, a0, ra, ka, rows, panels, p0, inner, columns, c, c0, width, add)
         for k0 in range(0, inner, DEPTH):
             depth = min(DEPTH, inner - k0)
             b0 = p0 + (p * inner + k0) * PANEL
-            more = add or k0 > 0
+            more = k0 > 0
             if cut >= PANEL:
                 _block(a, a0 + k0 * ka, ra, ka, panels, b0, depth, c, c0 + p * PANEL, width, rows, more)
             else:

@@ -41,7 +41,7 @@ def _times(x: Tensor, packed: NDArray[Any], columns: int) -> Tensor:
     """x [M, inner] @ packed -> [M, columns]."""
     rows, inner = x.shape
     out = x.new_empty(rows, columns)
-    gemm.multiply(_flat(x), 0, inner, 1, rows, packed, 0, inner, columns, _flat(out), 0, columns, False)
+    gemm.multiply(_flat(x), 0, inner, 1, rows, packed, 0, inner, columns, _flat(out), 0, columns)
     return out
 
 
@@ -49,7 +49,7 @@ def _outer(d: Tensor, x: Tensor) -> Tensor:
     """d.T @ x: [M, O], [M, I] -> [O, I]."""
     m, o = d.shape
     out = x.new_empty(o, x.shape[1])
-    gemm.multiply(_flat(d), 0, 1, o, o, gemm.panels_of(x.detach().numpy()), 0, m, x.shape[1], _flat(out), 0, x.shape[1], False)
+    gemm.multiply(_flat(d), 0, 1, o, o, gemm.panels_of(x.detach().numpy()), 0, m, x.shape[1], _flat(out), 0, x.shape[1])
     return out
 
 

@@ -32,6 +32,15 @@ class Tokenizer:
         self.unknown = backend.token_to_id(UNKNOWN)
         backend.encode_special_tokens = True  # a "</s>" typed by a user stays text
 
+    @cached_property
+    def signature(self) -> str:
+        """What decides how text becomes tokens; equal signatures, equal tokens."""
+        return f"{self.backend.to_str()}{self.start}{self.end}"
+
+    def same(self, other: object) -> bool:
+        """Whether another codec gives the same tokens."""
+        return self is other or (isinstance(other, Tokenizer) and self.signature == other.signature)
+
     @property
     def size(self) -> int:
         return self.backend.get_vocab_size()  # type: ignore[no-any-return]

@@ -55,16 +55,18 @@ class Countdown(Generated[Spec]):
         left = digits + 2 * most + 1
         self.max_tokens = (most - 1) * max((1 + FAILED) * step, step + left) + 6
 
-    def candidates(self, spec: Spec, stream: Stream) -> Iterator[Problem]:
+    def candidates(self, spec: Spec, stream: Stream) -> Iterator[Problem | None]:
         """See Generated."""
         while True:
             numbers = [stream.between(1, spec.largest) for _ in range(stream.between(*spec.numbers))]
             steps = attempt(numbers, stream)
             target = steps[-1][3]
-            if spec.targets[0] <= target <= spec.targets[1]:
-                prompt = f"{','.join(map(str, numbers))}>{target}:"
-                family = ",".join(map(str, sorted(numbers)))
-                yield posed(prompt, f"{row(steps)}#{target}", family, len(numbers), (tuple(numbers), target, steps))
+            if not spec.targets[0] <= target <= spec.targets[1]:
+                yield None
+                continue
+            prompt = f"{','.join(map(str, numbers))}>{target}:"
+            family = ",".join(map(str, sorted(numbers)))
+            yield posed(prompt, f"{row(steps)}#{target}", family, len(numbers), (tuple(numbers), target, steps))
 
     def verify(self, problem: Problem, reply: Reply, rollout: Rollout | None = None) -> Verdict:
         """See Task. `parsed` is the last attempt with what it claims to reach."""

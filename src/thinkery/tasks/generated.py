@@ -17,7 +17,7 @@ from ..core.records import Problem, Question, Reply, Verdict
 from ..core.rng import Stream, rng
 from .base import CORRUPTED, Task, check_split, check_style, digest, split_of
 
-PATIENCE = 20_000  # candidates looked at before a split is called empty
+PATIENCE = 20_000  # draws before a split is called empty
 STYLES = ("trace", "direct", "verbose", "structured", CORRUPTED)
 
 S = TypeVar("S")
@@ -33,8 +33,8 @@ class Generated(Task, Generic[S]):
         self.spec: S = changed(self.default, spec, self.name)
 
     @abstractmethod
-    def candidates(self, spec: S, stream: Stream) -> Iterator[Problem]:
-        """Endless problems of that difficulty; the first whose family belongs to the split is taken."""
+    def candidates(self, spec: S, stream: Stream) -> Iterator[Problem | None]:
+        """Endless draws of that difficulty, None where one comes to nothing; the first whose family belongs to the split is taken."""
 
     @abstractmethod
     def written(self, problem: Problem, style: str, stream: Stream) -> str:
@@ -48,7 +48,7 @@ class Generated(Task, Generic[S]):
         wanted = changed(self.spec, spec, self.name) if spec else self.spec
         stream = rng(seed, "task", self.name, split, index)
         for candidate in islice(self.candidates(wanted, stream), PATIENCE):
-            if split_of(candidate.family) == split:
+            if candidate is not None and split_of(candidate.family) == split:
                 return candidate
         raise BadConfig(f"task {self.name!r} with {wanted} has no problem for the {split} split; widen its ranges")
 
