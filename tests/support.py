@@ -26,7 +26,9 @@ VARIANTS = {
     "qwen3": DecoderConfig(
         vocabulary=70, width=48, layers=2, heads=4, kv_heads=2, head_width=16, feed_forward=80, context=160, qk_norm=True, tied=False
     ),
-    "qwen2": DecoderConfig(vocabulary=64, width=40, layers=2, heads=2, kv_heads=1, head_width=20, feed_forward=72, context=160, qkv_bias=True),
+    "qwen2": DecoderConfig(
+        vocabulary=64, width=40, layers=2, heads=2, kv_heads=1, head_width=20, feed_forward=72, context=160, qkv_bias=True
+    ),
     "biased": DecoderConfig(
         vocabulary=64, width=32, layers=1, heads=3, kv_heads=3, head_width=6, feed_forward=44, context=160, qkv_bias=True, out_bias=True
     ),
@@ -156,7 +158,9 @@ def rollouts_of(
     sessions = [Session(engine, address(seed, "sample", 0, i, k), sampling, cast) for i, k in units]
     work = [solver(s, task.problem(i).question, None) for s, (i, _) in zip(sessions, units)]
     replies = asyncio.run(drive(work, [engine, *(cast or {}).values()]))
-    out = [Rollout(0, i, k, task.problem(i), s.turns, r if isinstance(r, Reply) else None) for (i, k), s, r in zip(units, sessions, replies)]
+    out = [
+        Rollout(0, i, k, task.problem(i), s.turns, r if isinstance(r, Reply) else None) for (i, k), s, r in zip(units, sessions, replies)
+    ]
     for rollout, reply in zip(out, replies):
         rollout.error = None if isinstance(reply, Reply) else repr(reply)
     return out

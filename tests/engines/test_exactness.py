@@ -25,7 +25,7 @@ from thinkery.models.model import Model
 WIDE = replace(TINY, width=24, layers=1, feed_forward=1100)  # an inner dimension longer than one pass of the matrix product
 
 
-@pytest.mark.parametrize("temperature", [1.0, 0.7, 1.3])
+@pytest.mark.parametrize("temperature", [1.0, 0.85, 1.1])  # 1 / t rounds one way in double precision, another in single
 @pytest.mark.parametrize("variant", [*VARIANTS, "long inner"])
 def test_sampled_is_the_learners_to_the_bit(variant: str, temperature: float) -> None:
     model = model_of(WIDE if variant == "long inner" else VARIANTS[variant])

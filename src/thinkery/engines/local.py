@@ -8,18 +8,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 
 from ..core.context import Context, Turn
-from ..core.errors import EngineError, PromptTooLong
+from ..core.errors import EngineError, InputError, PromptTooLong
 from ..models.model import Model
+from .lanes import Lanes, evict, missing, place, rows_for, step_on
 from .plan_cpu import CpuPlan
 from .plan_torch import TorchPlan
 from .stops import Stops
-from .tree import Tree, climb
+from .tree import Tree
 
 KV_BYTES = 1 << 30
+SLOTS = 1024  # of the pool at first
 
 
 class Answer(asyncio.Future[Turn]):
@@ -33,43 +34,6 @@ class Answer(asyncio.Future[Turn]):
         return super().cancel(msg)
 
 
-class Lanes:
-    """The state of live asks, one lane each, as arrays that compiled code reads and writes.
-
-    at, pos, limit   node of the last token, tokens written, tokens allowed
-    length, index    nodes on the path so far, and their slots in the pool [lanes, longest]
-    token, logp, node   what was written [lanes, width]
-    """
-
-    def __init__(self, lanes: int = 64, width: int = 64, longest: int = 128) -> None:
-        self.at, self.pos, self.limit, self.setting, self.length = (np.zeros(lanes, np.int32) for _ in range(5))
-        self.address, self.state, self.stops = np.zeros(lanes, np.uint64), np.zeros(lanes, np.int16), np.full(lanes, -1, np.int16)
-        self.token, self.node = np.zeros((lanes, width), np.int32), np.zeros((lanes, width), np.int32)
-        self.logp, self.index = np.zeros((lanes, width), np.float32), np.zeros((lanes, longest), np.int32)
-        self.free = list(range(lanes - 1, -1, -1))
-
-    def room(self, lanes: int, width: int, longest: int) -> None:
-        """Make place for `lanes` more asks of `width` tokens on paths of `longest` nodes."""
-        have = len(self.at)
-        need = have
-        while len(self.free) + need - have < lanes:
-            need *= 2
-        up = lambda n, least: n if n >= least else max(least, 2 * n)
-        shapes = {"token": up(self.token.shape[1], width), "logp": up(self.token.shape[1], width), "node": up(self.token.shape[1], width)}
-        shapes["index"] = up(self.index.shape[1], longest)
-        for name, columns in shapes.items():
-            old = getattr(self, name)
-            if old.shape != (need, columns):
-                new = np.zeros((need, columns), old.dtype)
-                new[: old.shape[0], : old.shape[1]] = old
-                setattr(self, name, new)
-        if need > have:
-            for name in ("at", "pos", "limit", "setting", "length", "address", "state", "stops"):
-                old = getattr(self, name)
-                setattr(self, name, np.concatenate([old, np.zeros(need - have, old.dtype)]))
-            self.free = list(range(need - 1, have - 1, -1)) + self.free
-
-
 class LocalEngine:
     """Decodes for any number of concurrent asks.
 
@@ -80,8 +44,9 @@ class LocalEngine:
     def __init__(self, model: Model, kv_bytes: int = KV_BYTES) -> None:
         self.model, self.decoder = model, model.decoder
         fits = self.decoder.compiled and self.decoder.dtype == torch.float32
-        self.plan: Any = CpuPlan(self.decoder) if fits else TorchPlan(self.decoder)
-        self.most = kv_bytes // self.plan.slot_bytes(self.decoder)
+        kind: Any = CpuPlan if fits else TorchPlan
+        self.most = kv_bytes // kind.slot_bytes(self.decoder)
+        self.plan = kind(self.decoder, min(SLOTS, self.most))
         self.planned = self.decoder.version
         self.wake: asyncio.Event | None = None
         self.setting_ids: dict[tuple[float, float, int], int] = {}
@@ -122,20 +87,23 @@ class LocalEngine:
         role: str,
         address: int,
     ) -> Answer:
-        """A turn written after `context`, in due time. Raises PromptTooLong."""
+        """A turn written after `context`, in due time. Raises PromptTooLong, and InputError for an empty prompt or a setting out of range."""
         room = self.decoder.config.context - context.n
         if room < 1:
             raise PromptTooLong(
                 f"the prompt has {context.n} tokens, the model's context holds {self.decoder.config.context}: "
                 f"shorten the prompt or use a model with a longer context ({context.text[:60]!r}…)"
             )
+        setting = (temperature, top_p, top_k)
+        if setting not in self.setting_ids or max_tokens < 1 or not context.n:
+            self._check(context, max_tokens, setting)
         answer = Answer(loop=asyncio.get_running_loop())
         limit = min(max_tokens, room)
         if context.n + limit > self.most:
             raise EngineError(
                 f"an ask of {context.n} + {limit} tokens needs more than the {self.most} nodes the key/value memory holds: raise kv_bytes"
             )
-        self.queue.append((context, limit, stop, (temperature, top_p, top_k), role, address, answer))
+        self.queue.append((context, limit, stop, setting, role, address, answer))
         answer.drop = self._drop
         if self.wake is not None:
             self.wake.set()
@@ -147,13 +115,25 @@ class LocalEngine:
 
     # ---- admission
 
-    def _setting(self, key: tuple[float, float, int]) -> int:
-        found = self.setting_ids.get(key)
-        if found is None:
-            found = self.setting_ids[key] = len(self.setting_ids)
-            temperature, top_p, top_k = zip(*self.setting_ids)
-            self.settings = (np.array(temperature, np.float64), np.array(top_p, np.float64), np.array(top_k, np.int64))
-        return found
+    def _check(self, context: Context, max_tokens: int, setting: tuple[float, float, int]) -> None:
+        """Note a new setting, if all is in range."""
+        temperature, top_p, top_k = setting
+        for name, value, fits, range_ in (
+            ("max_tokens", max_tokens, max_tokens >= 1, "at least 1"),
+            ("temperature", temperature, 0 <= temperature < np.inf, "0 (greedy) or positive"),
+            ("top_p", top_p, 0 < top_p <= 1, "above 0 and at most 1"),
+            ("top_k", top_k, top_k >= 0, "0 (no limit) or positive"),
+        ):
+            if not fits:
+                raise InputError(f"{name} is {value}; it must be {range_}")
+        self._check_prompt(context)
+        self.setting_ids[setting] = len(self.setting_ids)
+        columns = zip(*self.setting_ids)
+        self.settings = tuple(np.array(x, kind) for x, kind in zip(columns, (np.float64, np.float64, np.int64)))
+
+    def _check_prompt(self, context: Context) -> None:
+        if not context.n:
+            raise InputError("the prompt is empty and the model has no begin token, so there is nothing to continue: give it some text")
 
     def _stop(self, strings: tuple[str, ...]) -> int:
         if not strings:
@@ -182,36 +162,21 @@ class LocalEngine:
         mine = np.array([lanes.free.pop() for _ in asks], np.int32)
         lanes.at[mine] = [tree.place(x[0]) for x in asks]
         lanes.limit[mine], lanes.pos[mine], lanes.state[mine] = [x[1] for x in asks], 0, 0
-        lanes.setting[mine] = [self._setting(x[3]) for x in asks]
+        lanes.setting[mine] = [self.setting_ids[x[3]] for x in asks]
         lanes.stops[mine] = [self._stop(x[2]) for x in asks]
         lanes.address[mine] = np.array([x[5] for x in asks], np.uint64)
         lanes.length[mine] = [x[0].n for x in asks]
         self.asks.update(zip(mine.tolist(), asks))
-        self.live = np.concatenate([self.live, mine])
         self.stats["asks"] += taken
         self._match_tree()
-        new = int(_missing(tree.parent, tree.depth, self.slot_of, lanes.at[mine]))
-        if new:
-            self._reserve(new)
-            rows = [np.empty(new, np.int32) for _ in range(3)] + [np.empty(new, np.int64) for _ in range(2)]
-            n = _place(
-                mine, lanes.at, tree.parent, tree.token, tree.depth, self.slot_of, self.node_of, self.free, self.unused, lanes.index, *rows
-            )
-            self._extend([r[:n] for r in rows])
-        else:
-            _place(
-                mine,
-                lanes.at,
-                tree.parent,
-                tree.token,
-                tree.depth,
-                self.slot_of,
-                self.node_of,
-                self.free,
-                self.unused,
-                lanes.index,
-                *_NO_ROWS,
-            )
+        count = lambda: int(missing(tree.parent, self.slot_of, lanes.at[mine]))
+        self._reserve(count())
+        need = count()  # more than before, where making room dropped parts of the new paths
+        self._reserve(need)
+        self.live = np.concatenate([self.live, mine])
+        rows = rows_for(need)
+        pool = (self.slot_of, self.node_of, self.free, self.unused)
+        self._extend(rows, place(mine, lanes.at, tree.parent, tree.token, tree.depth, *pool, lanes.index, *rows))
 
     def _match_tree(self) -> None:
         """slot_of covers the tree's capacity."""
@@ -232,14 +197,16 @@ class LocalEngine:
             self.free = np.concatenate([kept, np.arange(target - 1, have - 1, -1, dtype=np.int32), np.zeros(have - len(kept), np.int32)])
             self.unused[0] += target - have
         if self.unused[0] < need:
-            _evict(self.live, self.lanes.index, self.lanes.length, self.slot_of, self.node_of, self.free, self.unused)
+            evict(self.live, self.lanes.index, self.lanes.length, self.slot_of, self.node_of, self.free, self.unused)
         if self.unused[0] < need:
             raise EngineError(f"the key/value memory of {self.most} nodes is full with {len(self.live)} live asks: raise kv_bytes")
 
-    def _extend(self, rows: Sequence[NDArray[Any]]) -> None:
-        token, position, slot, start, count = rows
-        self.stats["nodes"] += len(token)
-        self.plan.extend(token, position, slot, self.lanes.index, start, count)
+    def _extend(self, rows: Sequence[NDArray[Any]], n: int) -> None:
+        """Compute the first n rows."""
+        if n:
+            token, position, slot, start, count = (r[:n] for r in rows)
+            self.stats["nodes"] += n
+            self.plan.extend(token, position, slot, self.lanes.index, start, count)
 
     # ---- decoding
 
@@ -295,12 +262,9 @@ class LocalEngine:
 
     def _advance(self, live: NDArray[np.int32]) -> None:
         self._reserve(len(live))
-        n = len(live)
-        rows = [np.empty(n, np.int32) for _ in range(3)] + [np.empty(n, np.int64) for _ in range(2)]
-        lanes, tree = self.lanes, self.tree
-        new = _step_on(live, lanes.at, lanes.length, tree.token, self.slot_of, self.node_of, self.free, self.unused, lanes.index, *rows)
-        if new:
-            self._extend([r[:new] for r in rows])
+        lanes, rows = self.lanes, rows_for(len(live))
+        pool = (self.slot_of, self.node_of, self.free, self.unused)
+        self._extend(rows, step_on(live, lanes.at, lanes.length, self.tree.token, *pool, lanes.index, *rows))
 
     def _clear_dropped(self) -> None:
         """Cancelled asks leave: billed, recorded as cancelled, never a row."""
@@ -334,6 +298,7 @@ class LocalEngine:
 
     def score(self, context: Context, ids: Sequence[int]) -> NDArray[np.float32]:
         """Log-probability of each given token after `context` at temperature 1, in nats, float32 [n]."""
+        self._check_prompt(context)
         nodes = np.concatenate([self.tree.path(self.tree.place(context)), self.tree.insert(self.tree.place(context), ids)])
         slots = self._computed(nodes[:-1])[context.n - 1 :]
         return self.plan.log_softmax(slots)[np.arange(len(ids)), np.asarray(ids)]  # type: ignore[no-any-return]
@@ -343,79 +308,7 @@ class LocalEngine:
         unknown = set(what) - {"hidden", "logprobs"}
         if unknown:
             raise EngineError(f"the local engine cannot show {', '.join(sorted(unknown))}; it has hidden and logprobs")
+        self._check_prompt(context)
         slots = self._computed(self.tree.path(self.tree.place(context)))
         out = {"hidden": self.plan.states(slots)} if "hidden" in what else {}
         return out | ({"logprobs": torch.from_numpy(self.plan.log_softmax(slots))} if "logprobs" in what else {})
-
-
-_NO_ROWS = [np.empty(0, np.int32) for _ in range(3)] + [np.empty(0, np.int64) for _ in range(2)]
-
-
-@njit(cache=True)
-def _missing(parent, depth, slot_of, tips):  # type: ignore[no-untyped-def]
-    """At least as many as the nodes without a slot on the paths to `tips`."""
-    total = 0
-    for tip in tips:
-        node = tip
-        while node > 0:
-            if slot_of[node] < 0:
-                total += 1
-            node = parent[node]
-    return total
-
-
-@njit(cache=True)
-def _place(lanes, at, parent, tokens, depth, slot_of, node_of, free, unused, index, token, position, slot, start, count):  # type: ignore[no-untyped-def]
-    """Fill the paths of new lanes; nodes without a slot get one and a row to compute. Returns the number of rows."""
-    rows = 0
-    for lane in lanes:
-        n = depth[at[lane]] + 1
-        climb(parent, at[lane], index[lane, :n])
-        for d in range(n):
-            node = index[lane, d]
-            s = slot_of[node]
-            if s < 0:
-                unused[0] -= 1
-                s = free[unused[0]]
-                slot_of[node], node_of[s] = s, node
-                token[rows], position[rows], slot[rows] = tokens[node], d, s
-                start[rows], count[rows] = np.int64(lane) * index.shape[1], d + 1
-                rows += 1
-            index[lane, d] = s
-    return rows
-
-
-@njit(cache=True)
-def _step_on(live, at, length, tokens, slot_of, node_of, free, unused, index, token, position, slot, start, count):  # type: ignore[no-untyped-def]
-    """Append each live lane's new node to its path; the distinct ones without a slot become rows. Returns the number of rows."""
-    rows = 0
-    for lane in live:
-        node, d = at[lane], length[lane]
-        s = slot_of[node]
-        if s < 0:
-            unused[0] -= 1
-            s = free[unused[0]]
-            slot_of[node], node_of[s] = s, node
-            token[rows], position[rows], slot[rows] = tokens[node], d, s
-            start[rows], count[rows] = np.int64(lane) * index.shape[1], d + 1
-            rows += 1
-        index[lane, d] = s
-        length[lane] = d + 1
-    return rows
-
-
-@njit(cache=True)
-def _evict(live, index, length, slot_of, node_of, free, unused):  # type: ignore[no-untyped-def]
-    """Free every slot that no live lane's path uses."""
-    used = np.zeros(node_of.shape[0], np.bool_)
-    for lane in live:
-        for d in range(length[lane]):
-            used[index[lane, d]] = True
-    unused[0] = 0
-    for s in range(node_of.shape[0] - 1, -1, -1):
-        if not used[s]:
-            if node_of[s] >= 0:
-                slot_of[node_of[s]] = -1
-                node_of[s] = -1
-            free[unused[0]] = s
-            unused[0] += 1

@@ -86,7 +86,7 @@ class CpuPlan:
             _extend(self.weights, self.offsets, self.sizes, self.config.eps, self.embed, self.norm, self.cos, self.sin, *pool, *part)
 
     def sample(self, live: Any, lanes: Any, slot_of: Any, settings: Any, end: int, tree: Any) -> NDArray[np.bool_]:
-        """One token for every live lane (see `local.Lanes`), recorded there; True where the reply is over by end token or limit."""
+        """One token for every live lane (see `lanes.Lanes`), recorded there; True where the reply is over by end token or limit."""
         tree.room(len(live))
         over = np.empty(len(live), np.bool_)
         _sample(

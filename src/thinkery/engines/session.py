@@ -18,6 +18,8 @@ from ..core.records import Question
 from ..core.rng import Stream, address, name_hash
 from .local import LocalEngine
 
+DRAIN = 100  # rounds in which tasks may run before a decode step goes ahead; a solver that polls is always runnable
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -181,12 +183,10 @@ async def _pump(everything: asyncio.Future[Any], engines: Sequence[LocalEngine],
     ready = getattr(asyncio.get_running_loop(), "_ready", None)  # no public way to see runnable tasks
     while not everything.done():
         await asyncio.sleep(0)
-        if ready is not None:
-            while ready:
-                await asyncio.sleep(0)
-        else:
-            for _ in range(4):
-                await asyncio.sleep(0)
+        for _ in range(DRAIN if ready is not None else 4):
+            if ready is not None and not ready:
+                break
+            await asyncio.sleep(0)
         busy = [e for e in engines if e.busy]
         for engine in busy:
             engine.step()

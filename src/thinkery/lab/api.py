@@ -31,6 +31,7 @@ from .evaluation import Evaluation, evaluate_model, sample_record
 from .events import Event, Listener, silent
 from .report import write_report
 from .run import Run, command, drive
+from .text import one_line
 
 __all__ = ["DemoResult", "Evaluation", "Model", "RunResult", "demo", "evaluate", "load_model", "load_task", "recipe_of", "train"]
 
@@ -269,11 +270,13 @@ def evaluate(
 
 @dataclass(frozen=True)
 class DemoResult:
-    """Accuracies before and after, and the report's path."""
+    """Accuracies before and after on n problems, the report's path, and lines for people: three problems, what was seen."""
 
     before: float
     after: float
+    n: int
     report: Path
+    story: tuple[str, ...]
 
 
 def demo(out: str | Path | None = None, seed: int = 0, listen: Listener | None = None, n: int = 500) -> DemoResult:
@@ -283,7 +286,19 @@ def demo(out: str | Path | None = None, seed: int = 0, listen: Listener | None =
     assert result.before is not None and result.after is not None
     about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     write_json(folder / "run.json", about | {"remarks": [REMARK]})
-    return DemoResult(result.before.accuracy, result.after.accuracy, write_report(folder))
+    return DemoResult(
+        result.before.accuracy, result.after.accuracy, result.after.n, write_report(folder), _story(result.before, result.after)
+    )
+
+
+def _story(before: Evaluation, after: Evaluation) -> tuple[str, ...]:
+    """Three problems that changed from wrong to right, before and after, and the remark."""
+    lines = ["three problems, before and after:"]
+    changed = [(b, a) for b, a in zip(before.samples, after.samples) if not b["score"] and a["score"]]
+    for b, a in changed[:3]:
+        lines += [f"  {one_line(b['prompt'])}   (answer {one_line(b['gold'])})"]
+        lines += [f"    before: {one_line(b['reply'])}   wrong", f"    after:  {one_line(a['reply'])}   right"]
+    return (*lines, REMARK)
 
 
 DEMO: dict[str, Any] = {"steps": 150, "problems": 16, "samples": 16}

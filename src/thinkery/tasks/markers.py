@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 ENDINGS = 16  # markers looked at, from the last
 NAMED = r"\banswer(?:\s{0,3}:|\s{1,3}is\b\s{0,3}:?)|\\boxed\s?\{"
-MARKER = re.compile(rf"#+|{NAMED}", re.IGNORECASE)
+MARKER = re.compile(rf"#++|{NAMED}", re.IGNORECASE)
 BRACE = re.compile("[{}]")
 
 

@@ -36,10 +36,19 @@ class Mixture(Task):
 
     def verify(self, problem: Problem, reply: Reply, rollout: Rollout | None = None) -> Verdict:
         """See Task."""
-        which, inner = problem.data
-        return self.tasks[which].verify(inner, reply, rollout)
+        task, inner = self._part(problem)
+        return task.verify(inner, reply, rollout)
+
+    def has_demonstration(self, problem: Problem) -> bool:
+        """See Task."""
+        task, inner = self._part(problem)
+        return task.has_demonstration(inner)
 
     def demonstration(self, problem: Problem, style: str, rng: Stream) -> str:
         """See Task."""
-        which, inner = problem.data
-        return self.tasks[which].demonstration(inner, style, rng)
+        task, inner = self._part(problem)
+        return task.demonstration(inner, style, rng)
+
+    def _part(self, problem: Problem) -> tuple[Task, Problem]:
+        which: int = problem.data[0]
+        return self.tasks[which], problem.data[1]

@@ -17,7 +17,7 @@ GOES_ON = re.compile(
     r"[ ]?(?:[-+/*^=×÷:]|x(?=[ ]?[0-9]))[ ]?[-0-9(.\\]|[,.][0-9]|[0-9]|[eE][-+]?[0-9]|\^"
 )  # then it is part of something else
 COMES_FROM = re.compile(r"[0-9)\]](?:[,.:]|[ ]?[-+*/^×÷:x][ ]?)[-$€£¥]{0,2}$")  # so does this, before it
-MARKER = re.compile(rf"#+(?=[\s:*(+\-$€£¥]{{0,8}}[.0-9])|{NAMED}", re.IGNORECASE)  # a "#" that opens a heading is none
+MARKER = re.compile(rf"(?<!#)#++(?=[\s:*(+\-$€£¥]{{0,8}}[.0-9])|{NAMED}", re.IGNORECASE)  # a "#" that opens a heading is none
 FRACTION = re.compile(r"(?:(?<=[0-9])())?\\[dt]?frac\s?\{([^{}]{1,40})\}\s?\{([^{}]{1,40})\}")
 PLAIN = str.maketrans({"−": "-", "–": "-", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\t": " ", "·": "*"})
 LATEX = {"\\$": "$", "\\%": "%", "{,}": ",", "\\,": "", "\\!": "", "\\ ": " ", "\\times": "×", "\\cdot": "*", "\\left": "", "\\right": ""}

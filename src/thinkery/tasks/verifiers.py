@@ -25,7 +25,7 @@ OPENING = re.compile(
     r"[\s*`$:(\[{]*(?:(?:the )?(?:correct )?(?:option|choice|letter) ?(?:is )?[*(\[]{0,3})?"
     r"(?:([A-E])(?=[*`$)\]}.:,;]|\s*$|\s*\n)|([B-E])(?=\s)|(A)(?=\s+(?:because|since|as|is)\b))"
 )
-ALSO = re.compile(r"[\s*`$)\]}.:,;]*(?:(?:or|and)\s|[/&,])\s*[(\[]?[A-E]\b")
+ALSO = re.compile(r"(?: +|[\s*`$)\]}.:,;]*(?:(?:or|and)\s|[/&,])\s*)[(\[]?[A-E]\b")
 LISTED = re.compile(r"\(([A-E])\)")
 STARTED = re.compile(r"[\s*`]*(?:\(([A-E])\)|([A-E])[).:])")
 
@@ -69,7 +69,7 @@ def verifier(name: str) -> Verifier:
 
 def gold_tail(text: str) -> str:
     """What stands behind a gold text's "####" or in its box, or all of it."""
-    return next(tails(text), text) if GOLD_MARKER.search(text) else text
+    return next(tails(text, GOLD_MARKER), text)
 
 
 # ---- exact: the same words, whatever their case, spaces, quotes and full stop
@@ -137,5 +137,10 @@ VERIFIERS = {
     "number": Verifier("number", lambda gold: read_number(gold_tail(gold)), lambda text: filter(None, [read_number(text)]), same_number),
     "exact": Verifier("text", lambda gold: gold_tail(gold).strip() or None, exact_answers, lambda a, b: normal(a) == normal(b)),
     "choice": Verifier("letter from A to E", lambda gold: next(choice_answers(gold), None), choice_answers, str.__eq__),
-    "set": Verifier("set", lambda gold: next(set_answers(gold_tail(gold)), None), set_answers, lambda a, b: elements(a) == elements(b)),
+    "set": Verifier(
+        "set",
+        lambda gold: gold_tail(gold).strip() if elements(gold_tail(gold)) else None,
+        set_answers,
+        lambda a, b: elements(a) == elements(b),
+    ),
 }

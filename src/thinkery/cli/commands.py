@@ -1,0 +1,384 @@
+"""What the commands do. Each is a thin call of `thinkery.lab.api`; heavy modules are imported inside, so that help stays quick."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..core.errors import BadConfig, BadData, InputError
+
+Size = Literal["tiny", "small", "medium"]
+Verifier = Literal["number", "exact", "choice", "set"]
+Flag = Annotated[bool, Parameter(negative="")]
+
+
+def _mode(as_json: bool, quiet: bool) -> str:
+    return "json" if as_json else "quiet" if quiet else "auto"
+
+
+def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
+    """A listing for people, or the same as JSON."""
+    if as_json:
+        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    if not rows:
+        print("nothing yet")
+        return
+    table = Table(show_edge=False)
+    for name in rows[0]:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(str(v)) for v in row.values()))
+    Console().print(table)
+
+
+def _task(
+    task: str | None,
+    data: Path | None,
+    question: str | None,
+    answer: str | None,
+    verifier: str | None,
+    solution: str | None,
+    skip_bad: bool,
+) -> Any:
+    """The task that the options name."""
+    from ..tasks import load_file, load_task
+
+    if (task is None) == (data is None):
+        raise InputError("name one source of problems: --task NAME, or --data FILE --question COLUMN --answer COLUMN --verifier NAME")
+    if task is not None:
+        return load_task(task)
+    missing = [f"--{n}" for n, v in (("question", question), ("answer", answer), ("verifier", verifier)) if v is None]
+    if missing:
+        raise InputError(f"--data {data} also needs {', '.join(missing)} (verifier: number, exact, choice or set)")
+    found = load_file(data, question, answer, verifier, solution=solution, skip_bad=skip_bad)  # type: ignore[arg-type]
+    for line, reason in found.skipped[:5]:
+        Console(stderr=True).print(Text(f"skipped {data}, line {line}: {reason}"))
+    if len(found.skipped) > 5:
+        Console(stderr=True).print(Text(f"skipped {len(found.skipped)} rows in all"))
+    return found
+
+
+def _config(path: Path | None, pairs: list[str]) -> dict[str, Any]:
+    """Settings from a TOML file, overridden by key=value pairs."""
+    found: dict[str, Any] = {}
+    if path is not None:
+        try:
+            found = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise BadData(path, error.strerror or str(error)) from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise BadData(path, f"not valid TOML: {error}") from error
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise BadConfig(f"--set {pair!r}: write key=value, as in --set lr=1e-4")
+        found[key] = value
+    return found
+
+
+def demo_(*, out: Path | None = None, seed: int = 0, json: Flag = False, quiet: Flag = False) -> int:
+    """A tiny model learns to add from verifiable rewards alone, and a report says what was seen.
+
+    Args:
+        out: where the run goes; by default runs/demo-DATE-TIME
+        seed: another seed, another run
+        json: one event a line, for machines
+        quiet: the last line alone
+    """
+    from ..lab import api
+    from .live import View
+
+    with View(_mode(json, quiet)) as view:
+        result = api.demo(out, seed, view)
+        if view.mode in ("live", "plain"):
+            for line in result.story:
+                view.say(line)
+    print(f"demo: accuracy {result.before:.3f} -> {result.after:.3f} (n={result.n}), report: {result.report}")
+    return 0
+
+
+def train_(
+    method: str,
+    *,
+    task: str | None = None,
+    data: Path | None = None,
+    question: str | None = None,
+    answer: str | None = None,
+    verifier: Verifier | None = None,
+    solution: str | None = None,
+    skip_bad: Flag = False,
+    model: str = "tiny",
+    steps: int | None = None,
+    seed: int = 0,
+    out: Path | None = None,
+    resume: Flag = False,
+    size: Size = "tiny",
+    workers: str = "auto",
+    solver: str | None = None,
+    evaluate: int = 200,
+    device: str = "auto",
+    dtype: str | None = None,
+    config: Path | None = None,
+    set: Annotated[list[str] | None, Parameter(negative="")] = None,
+    json: Flag = False,
+    quiet: Flag = False,
+) -> int:
+    """Train a model on a task with a method, or with several joined by "+".
+
+    Args:
+        method: a method's id (see: thinkery list methods), or the path of a file of your own (./mine.py)
+        task: a built-in task (see: thinkery list tasks)
+        data: a JSONL or CSV file of problems
+        question: the column that holds the question; several join with "+", as in body+question
+        answer: the column that holds the answer
+        verifier: how a reply is checked against the answer
+        solution: the column that holds a worked reply, for supervised methods
+        skip_bad: leave out rows that cannot be used instead of stopping at the first
+        model: a Hugging Face model folder, or a built-in size
+        steps: steps of the last stage
+        seed: the same seed gives the same run, whatever the number of workers
+        out: the run's folder; by default runs/METHOD-TASK-DATE-TIME
+        resume: go on from the run's last checkpoint
+        size: how much is done by default: steps, problems and samples a step
+        workers: processes; auto is one for each core
+        solver: how the model thinks (see: thinkery list solvers)
+        evaluate: test problems answered before and after training; 0 for none
+        device: cpu, cuda or auto
+        dtype: what it computes in: float32 or bfloat16
+        config: a TOML file of settings
+        set: one setting, as in --set lr=1e-4; may be given several times
+        json: one event a line, for machines
+        quiet: warnings and the last line alone
+    """
+    from ..lab import api
+    from .live import View
+
+    source = _task(task, data, question, answer, verifier, solution, skip_bad)
+    with View(_mode(json, quiet)) as view:
+        result = api.train(
+            method, task=source, model=model, steps=steps, seed=seed, out=out, resume=resume, size=size, workers=workers, solver=solver,
+            evaluate=evaluate, config=_config(config, set or []), device=device, dtype=dtype, listen=view,
+        )  # fmt: skip
+    if not json:
+        change = (
+            f": accuracy {result.before.accuracy:.3f} -> {result.after.accuracy:.3f} (n={result.after.n})"
+            if result.before and result.after
+            else ""
+        )
+        print(f"{method} on {source.name}{change}, model: {result.folder / 'model'}")
+    return 0
+
+
+def eval_(
+    *,
+    model: str = "tiny",
+    task: str | None = None,
+    data: Path | None = None,
+    question: str | None = None,
+    answer: str | None = None,
+    verifier: Verifier | None = None,
+    skip_bad: Flag = False,
+    n: int = 500,
+    seed: int = 0,
+    split: Literal["test", "validation", "train"] = "test",
+    solver: str = "single",
+    samples: int = 1,
+    temperature: float = 0.0,
+    json: Flag = False,
+) -> int:
+    """Measure a model's accuracy on a task.
+
+    Args:
+        model: a Hugging Face model folder, or a built-in size
+        task: a built-in task
+        data: a JSONL or CSV file of problems
+        question: the column that holds the question
+        answer: the column that holds the answer
+        verifier: how a reply is checked against the answer
+        skip_bad: leave out rows that cannot be used
+        n: how many problems
+        seed: which problems of an endless task, and which draws
+        split: test problems are never trained on
+        solver: how the model thinks
+        samples: replies to each problem; above 1 give a temperature
+        temperature: 0 is greedy
+        json: the result as JSON on standard output
+    """
+    import json as form
+
+    from ..lab import api
+    from .live import View
+
+    source = _task(task, data, question, answer, verifier, None, skip_bad)
+    with View("quiet" if json else "auto") as view:
+        result = api.evaluate(
+            model, source, n=n, seed=seed, split=split, solver=solver, samples=samples, temperature=temperature, listen=view
+        )
+    if json:
+        print(form.dumps({"model": model, **result.to_dict()}))
+    else:
+        print(
+            f"{result.tokens_per_reply:.1f} tokens a reply, {result.unparsed:.1%} unreadable, {result.truncated:.1%} cut off, {result.errors} errors"
+        )
+    return 0
+
+
+def show_(query: str, *, json: Flag = False) -> int:
+    """Show methods by id, number, arXiv number or words of the title. Example: thinkery show grpo"""
+    from ..core.errors import UnknownName
+    from ..lab import catalogue
+
+    found = catalogue.find(query)
+    if not found:
+        raise UnknownName("method", query, catalogue.methods())
+    rows = [
+        {**{f: getattr(e.card, f) for f in ("id", "number", "family", "title", "year", "paper")}, "changes": ", ".join(e.card.changes)}
+        for e in found
+    ]
+    if json:
+        _show(rows, True)
+        return 0
+    for row, e in zip(rows, found):
+        _show([{"": k, " ": v} for k, v in row.items() if v is not None], False)
+        print(f"\n{e.doc}\n\ntry: thinkery train {e.card.id} --task addition\n")
+    return 0
+
+
+def list_methods(*, json: Flag = False) -> int:
+    """The methods that can be trained with."""
+    from ..lab import catalogue
+
+    found = catalogue.methods().values()
+    _show([{"id": e.card.id, "family": e.card.family, "title": e.card.title, "changes": ", ".join(e.card.changes)} for e in found], json)
+    return 0
+
+
+def list_tasks(*, json: Flag = False) -> int:
+    """The built-in tasks, each with a problem."""
+    from ..tasks import load_task, task_names
+
+    rows = []
+    for name in task_names():
+        task = load_task(name)
+        problem = task.problem(0)
+        rows.append(
+            {"task": name, "what": (type(task).__doc__ or "").split("\n")[0], "example": problem.question.prompt, "answer": problem.answer}
+        )
+    _show(rows, json)
+    return 0
+
+
+def list_solvers(*, json: Flag = False) -> int:
+    """The ways of thinking."""
+    from ..solvers import SOLVERS
+
+    _show([{"solver": n, "what": (f.__doc__ or "").split("\n")[0]} for n, f in SOLVERS.items()], json)
+    return 0
+
+
+def list_models(*, json: Flag = False) -> int:
+    """The models that ship with the package."""
+    from ..models.checkpoint import read_config
+    from ..models.model import BUILT_IN, built_in
+
+    sizes = {name: read_config(BUILT_IN / name)[0] for name in built_in()}
+    _show(
+        [{"model": n, "layers": c.layers, "width": c.width, "vocabulary": c.vocabulary, "context": c.context} for n, c in sizes.items()],
+        json,
+    )
+    return 0
+
+
+def list_runs(folder: Path = Path("runs"), *, json: Flag = False) -> int:
+    """The runs in a folder, newest first."""
+    from ..lab.report import read_run
+
+    rows = []
+    for path in sorted(folder.glob("*/run.json"), key=lambda p: p.stat().st_mtime, reverse=True):
+        about = read_run(path.parent)
+        scores = about.get("evaluations") or {}
+        rows.append(
+            {
+                "run": str(path.parent),
+                "method": about.get("method"),
+                "task": about.get("task"),
+                "status": about.get("status"),
+                "before": scores.get("before", {}).get("accuracy", ""),
+                "after": scores.get("after", {}).get("accuracy", ""),
+            }
+        )
+    _show(rows, json)
+    return 0
+
+
+def run_report(run: Path, *, out: Path | None = None) -> int:
+    """Write a run's report: one HTML file that opens offline. Example: thinkery run report runs/add"""
+    from ..lab.report import write_report
+
+    print(write_report(run, out))
+    return 0
+
+
+def model_build(size: str, *, out: Path | None = None, seed: int = 0, steps: int | None = None, workers: str = "auto") -> int:
+    """Make a built-in model from nothing, as the shipped one was made. Example: thinkery model build tiny --out my-tiny
+
+    Args:
+        size: tiny
+        out: the model's folder; by default ./SIZE
+        steps: fewer steps give a worse model sooner
+    """
+    from ..lab.build import build
+    from .live import View
+
+    folder = out or Path(size)
+    if folder.exists():
+        raise BadConfig(f"{folder} exists; choose another --out")
+    with View() as view:
+        build(size, folder, seed, steps, workers, view)
+    return 0
+
+
+def model_new(
+    folder: Path,
+    *,
+    texts: list[Path],
+    column: str = "question",
+    vocabulary: int = 1000,
+    width: int = 128,
+    layers: int = 4,
+    context: int = 256,
+    seed: int = 0,
+) -> int:
+    """Make a model with random weights and a vocabulary learnt from JSONL files, to train from scratch.
+
+    Example: thinkery model new base --texts problems.jsonl --column question --vocabulary 1000
+
+    Args:
+        texts: JSONL files whose column is read
+        column: which column holds text
+        vocabulary: tokens, at least 300
+    """
+    from ..lab.build import from_texts
+
+    if folder.exists():
+        raise BadConfig(f"{folder} exists; choose another name")
+    model = from_texts(folder, texts, column, vocabulary, width, layers, context, seed)
+    print(f"{folder}: {sum(p.numel() for p in model.decoder.parameters()):,} parameters, {model.tokenizer.size} tokens")
+    return 0
+
+
+def new_method(family: str, id: str) -> int:
+    """Start a method: one file and its test, working at once. Example: thinkery new method objectives my_idea"""
+    from ..lab.scaffold import new_method as write
+
+    for path in write(family, id):
+        print(f"wrote {path}")
+    return 0

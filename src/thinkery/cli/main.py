@@ -1,0 +1,127 @@
+"""The command line: `thinkery COMMAND`. Commands are named as "module:function" and imported when they run."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+from rich.console import Console
+
+from .. import __version__
+from ..core.errors import ThinkeryError
+
+DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+REFUSED = {
+    errno.ENOSPC: "the disk is full",
+    errno.EROFS: "the disk is read-only",
+    errno.EACCES: "permission denied",
+    errno.EDQUOT: "the quota is used up",
+}
+
+HELP = """Thinkery: find out which published way of learning to reason helps your model on your task.
+
+Start with `thinkery demo`: a tiny model learns to add from verifiable rewards, on a laptop, in under a minute."""
+
+COMMANDS = {
+    "demo": "Watch a tiny model learn to add from rewards alone.",
+    "train": """Train a model on a task with a method, or with several joined by "+".
+
+Leaves OUT/model, a Hugging Face folder, and OUT/run.json. Ctrl-C checkpoints; the same command with --resume goes on.
+
+`thinkery train grpo --task addition --steps 100 --out runs/add`
+
+`thinkery train grpo --data problems.jsonl --question q --answer a --verifier number --model ./my-model`
+
+`thinkery train sft --data problems.csv --question q --answer a --verifier exact --solution worked`""",
+    "eval": """Measure a model's accuracy on a task, with a 95 % interval.
+
+`thinkery eval --model runs/add/model --task addition --n 500`
+
+`thinkery eval --model ./my-model --data problems.jsonl --question q --answer a --verifier number --json`""",
+    "show": "Show methods by id, number, arXiv number or title.",
+}
+GROUPS = {
+    "list": (
+        "What there is.",
+        {
+            "methods": "The methods that can be trained with.",
+            "tasks": "The built-in tasks, each with a problem.",
+            "solvers": "The ways of thinking.",
+            "models": "The models that ship with the package.",
+            "runs": "The runs in a folder, newest first.",
+        },
+    ),
+    "run": ("What a run did.", {"report": "Write a run's report as one HTML file."}),
+    "model": (
+        "Make models.",
+        {"build": "Make a built-in model from nothing.", "new": "Make a model with random weights and a vocabulary of your texts."},
+    ),
+    "new": ("Start a file of your own.", {"method": "A method: one file and its test, working at once."}),
+}
+
+
+def app() -> App:
+    """The tree of commands."""
+    top = App(name="thinkery", help=HELP, version=__version__, result_action="return_value")
+    where = "thinkery.cli.commands"
+    for name, about in COMMANDS.items():
+        top.command(f"{where}:{name}_", name=name, help=about)
+    for group, (about, names) in GROUPS.items():
+        sub = App(name=group, help=about)
+        for name, line in names.items():
+            sub.command(f"{where}:{group}_{name}", name=name, help=line)
+        top.command(sub)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    given = [a for a in given if a != "--debug"]
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: two pools of threads on few cores fight each other
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    try:
+        result = app()(given or ["--help"], exit_on_error=False, print_error=False, console=Console(), error_console=console)
+        return result if isinstance(result, int) else DONE
+    except KeyboardInterrupt:
+        console.print("interrupted", markup=False)
+        return INTERRUPTED
+    except CycloptsError as error:
+        known = (
+            given[:1]
+            if given[0] in COMMANDS
+            else given[:2]
+            if given[0] in GROUPS and given[1:2] and given[1] in GROUPS[given[0]][1]
+            else []
+        )
+        return _refuse(console, f"{error}\nSee: {' '.join(['thinkery', *known, '--help'])}", debug)
+    except ThinkeryError as error:
+        return _refuse(console, str(error), debug, error.status)
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
+        return _refuse(
+            console, f"{REFUSED[error.errno]}: {error.filename or 'while writing'}; free some space or choose another --out", debug
+        )
+    except Exception as error:
+        if debug:
+            raise
+        return _refuse(
+            console, f"{type(error).__name__}: {error}\nThis is a fault of Thinkery's own; --debug shows where it happened.", debug, FAILED
+        )
+
+
+def _refuse(console: Console, message: str, debug: bool, status: int = WRONG_INPUT) -> int:
+    if debug:
+        console.print(traceback.format_exc(), markup=False)
+    console.print(f"thinkery: {message}", markup=False)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
