@@ -35,9 +35,9 @@ def name_hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
-def address(*parts: int | str) -> int:
-    """A 64-bit address; order matters, and strings enter by `name_hash`."""
-    h = 0
+def address(*parts: int | str, base: int = 0) -> int:
+    """A 64-bit address; order matters, and strings enter by `name_hash`. address(a, b, c) == address(c, base=address(a, b))."""
+    h = base
     for part in parts:
         h = mix((h + GOLDEN + ((name_hash(part) if type(part) is str else part) & MASK)) & MASK)  # type: ignore[operator]
     return h

@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 class Stops:
     """The automaton of one set of stop strings.
 
-    A state is the longest tail of the text so far that begins a stop string; a stop may begin or end inside a piece.
+    A state is the longest tail of the text so far that begins a stop string; a stop may begin or end inside a piece. All is in
+    bytes, a character a byte: a token may be half a character.
     """
 
     def __init__(self, strings: tuple[str, ...], pieces: list[str]) -> None:
-        self.strings, self.pieces = strings, pieces
-        self.states = sorted({s[:i] for s in strings for i in range(len(s))} | {""}, key=len)
+        self.strings, self.pieces = tuple(s.encode().decode("latin-1") for s in strings), pieces
+        self.states = sorted({s[:i] for s in self.strings for i in range(len(s))} | {""}, key=len)
         self.index = {s: i for i, s in enumerate(self.states)}
         self.hit = len(self.states)
         self.next = np.full((len(self.states), len(pieces)), -1, np.int16)  # -1: not worked out yet

@@ -123,7 +123,9 @@ def build(rollouts: Sequence[Rollout], tree: Tree, trains: Sequence[str] = ("pol
         pair=rollout.copy(),
         mask=mask,
         sampled=mask & ~forced[:, None],
-        weight=pad([t.weight if t.weight is not None else np.ones(t.n, np.float32) for t in turns], 0, np.float32, width),
+        weight=pad([t.weight if t.weight is not None else np.ones(t.n) for t in turns], 0, np.float32, width)
+        if forced.any()
+        else mask.astype(np.float32),
         behaviour=pad([t.logp for t in turns], 0, np.float32, width),
         node=node,
         tip=np.array([tree.place(t.context) for t in turns], np.int32),

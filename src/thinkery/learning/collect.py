@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from ..core.context import Context, Turn
 from ..core.errors import BadData, InputError, SolverError, VerifierError
@@ -59,20 +58,21 @@ class Collector:
             engine.reset()
         made: dict[tuple[int, str], Problem] = {}
         rollouts, live, sessions, work = [], [], [], []
+        here = address(self.seed, self.purpose, step)
         for u in units:
             key = (u.index, repr(sorted(u.spec.items())))
             if key not in made:
                 made[key] = self.task.problem(u.index, self.split, self.seed, **u.spec)
             problem = made[key]
-            place = (self.seed, self.purpose, step, u.index, u.k)
-            session = Session(self.engine, address(*place), self.sampling, self.cast, self._script(problem, u))
+            place = address(u.index, u.k, base=here)
+            session = Session(self.engine, place, self.sampling, self.cast, self._script(problem, u))
             rollouts.append(Rollout(step, u.index, u.k, problem))
             if u.replay is not None:
                 replayed(rollouts[-1], u.replay, self.engine.root)
                 continue
             live.append(rollouts[-1])
             sessions.append(session)
-            work.append(self._solve(session, problem, rng(*place, "tools")))
+            work.append(self._solve(session, problem, Stream(address("tools", base=place))))
         replies = asyncio.run(drive(work, engines))
         for rollout, session, reply in zip(live, sessions, replies):
             rollout.turns = session.turns
@@ -109,7 +109,7 @@ class Collector:
 def checked(verdict: Verdict) -> Verdict:
     """The verdict, if it is one. Raises VerifierError for a score that is no number in [0, 1]."""
     score = verdict.score
-    if not (isinstance(score, (int, float)) and np.isfinite(score) and 0 <= score <= 1):
+    if not (isinstance(score, (int, float)) and math.isfinite(score) and 0 <= score <= 1):
         raise VerifierError(f"the verifier gave the score {score!r}; a score is a number in [0, 1]")
     return verdict
 

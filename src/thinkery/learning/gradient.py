@@ -125,26 +125,31 @@ def shard_gradient(learner: Learner, stage: Stage, batch: Batch, p: Plan, shard:
 
     `old` [B, T]: the learner's log-probabilities before the first update; None: they are the forward pass itself.
     """
-    out.zero_()
+    if not p.parts[shard]:
+        out.zero_()
     sums: dict[str, float] = {}
-    for rows in p.parts[shard]:
+    for n, rows in enumerate(p.parts[shard]):
         parts, found = _losses(learner, stage, batch, p, rows, old)
         for k, v in found.items():
             sums[k] = sums.get(k, 0.0) + v
         if stage.combine is None:
-            _add(out[0], learner.parameters, torch.autograd.grad(sum(parts), learner.parameters, allow_unused=True))  # type: ignore[arg-type]
+            _put(out[0], learner.parameters, torch.autograd.grad(sum(parts), learner.parameters, allow_unused=True), n > 0)  # type: ignore[arg-type]
         else:
             for i, part in enumerate(parts):
                 grads = torch.autograd.grad(part, learner.parameters, retain_graph=i + 1 < len(parts), allow_unused=True)
-                _add(out[i], learner.parameters, grads)
+                _put(out[i], learner.parameters, grads, n > 0)
     return sums
 
 
-def _add(flat: Tensor, parameters: Sequence[Tensor], grads: Sequence[Tensor | None]) -> None:
+def _put(flat: Tensor, parameters: Sequence[Tensor], grads: Sequence[Tensor | None], add: bool) -> None:
+    """Write the gradients to the flat tensor one after another, or add them to it."""
     at = 0
     for p, g in zip(parameters, grads):
-        if g is not None:
-            flat[at : at + p.numel()] += g.reshape(-1)
+        place = flat[at : at + p.numel()]
+        if add and g is not None:
+            place += g.reshape(-1)
+        elif not add:
+            place.copy_(g.reshape(-1)) if g is not None else place.zero_()
         at += p.numel()
 
 
@@ -168,8 +173,8 @@ def _losses(
 
 
 def total_gradient(stage: Stage, gradients: Tensor, losses: Sequence[Loss]) -> Tensor:
-    """The step's gradient [parameters] from the shards' [shards, 1 or losses, parameters], added in shard order."""
-    total = gradients[0].clone()
+    """The step's gradient [parameters] from the shards' [shards, 1 or losses, parameters], added in shard order into the first."""
+    total = gradients[0]
     for g in gradients[1:]:
         total += g
     if stage.combine is None:

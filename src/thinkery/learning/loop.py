@@ -26,7 +26,7 @@ from .batch import Batch, build
 from .collect import Collector, Unit, load_records, record
 from .gradient import Learner, Plan, plan, total_gradient
 from .recipe import Recipe, Repeat, Setting, Stage
-from .select import by_index
+from .select import by_index, everything
 from .workers import Executor, Inline, Processes, count
 
 FAILED = 0.5  # a step in which more rollouts than this share fail is an error
@@ -104,6 +104,7 @@ class Learning:
 
     def enter(self) -> None:
         """Make ready for the stage at work: optimizer, references, engine, workers. After a resume, state is filled in by then."""
+        gc.collect()
         gc.freeze()  # what is loaded by now stays: the collector need not walk it again and again
         stage = self.stage
         if not self.optimizers:
@@ -187,6 +188,15 @@ class Learning:
 
     def step(self) -> dict[str, float]:
         """One step; returns its metrics, all determined by seed and recipe."""
+        collecting = gc.isenabled()
+        gc.disable()  # a step makes thousands of short-lived records and few cycles
+        try:
+            return self._step()
+        finally:
+            if collecting:
+                gc.enable()
+
+    def _step(self) -> dict[str, float]:
         if self.executor is None:
             self.enter()
         stage, s = self.stage, self.state
@@ -199,7 +209,7 @@ class Learning:
             raise SolverError(f"{len(failed)} of {len(rollouts)} rollouts of step {s.total} failed; the first: {failed[0].error}")
         valid = [r for r in rollouts if r.error is None]
         scores = stage.reward.score(valid)
-        kept = asyncio.run(stage.select(by_index(valid)))
+        kept = valid if stage.select is everything else asyncio.run(stage.select(by_index(valid)))
         if len(kept) != len(valid) or any(a is not b for a, b in zip(kept, valid)):
             scores = stage.reward.score(kept)
         if stage.name in self.kept:
@@ -277,7 +287,9 @@ def describe(rollouts: Sequence[Rollout], valid: Sequence[Rollout], batch: Batch
         out["truncated"] = sum(r.reply is not None and r.reply.truncated for r in valid) / n
         out["unparsed"] = sum(v.parsed is None for v in verdicts) / len(verdicts)
     if stage.reward.parts and len(batch):
-        out["reward"] = float(np.mean([batch.reward[np.flatnonzero(batch.rollout == i)].mean() for i in np.unique(batch.rollout)]))
-        groups = [batch.advantage[batch.group == g] for g in np.unique(batch.group)]
-        out["mixed"] = float(np.mean([np.abs(a).max() > 0 for a in groups]))
+        turns = np.bincount(batch.rollout)
+        out["reward"] = float((np.bincount(batch.rollout, batch.reward)[turns > 0] / turns[turns > 0]).mean())
+        size = np.abs(batch.advantage).reshape(len(batch), -1).max(1)
+        _, key = np.unique(batch.group, return_inverse=True)
+        out["mixed"] = float((np.bincount(key, size > 0) > 0).mean())
     return dict(sorted(out.items()))

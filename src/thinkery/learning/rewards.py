@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,7 @@ class Reward:
         for name, weight, part in self.parts:
             values = self._values(name, part, rollouts)
             for r, v in zip(rollouts, values):
-                r.rewards[name] = float(np.sum(v))
+                r.rewards[name] = v if type(v) is float else float(np.sum(v))
             scores.append((weight, values))
         return scores
 
@@ -56,9 +57,9 @@ class Reward:
             raise RewardError(f"the reward part {name!r} raised {type(error).__name__}: {error}") from error
         if len(raw) != len(rollouts):
             raise RewardError(f"the reward part {name!r} returned {len(raw)} values for {len(rollouts)} rollouts")
-        out = [np.asarray(v, float) if np.ndim(v) else float(v) for v in raw]
+        out = [float(v) if isinstance(v, (int, float)) or not np.ndim(v) else np.asarray(v, float) for v in raw]
         for r, v in zip(rollouts, out):
-            if not np.all(np.isfinite(v)):
+            if not (math.isfinite(v) if type(v) is float else np.all(np.isfinite(v))):
                 raise RewardError(
                     f"the reward part {name!r} gave {v} for problem {r.problem.id}, sample {r.k}: rewards must be finite numbers"
                 )

@@ -61,9 +61,12 @@ class Tokenizer:
 
     @cached_property
     def pieces(self) -> list[str]:
-        """The text each token stands for by itself; specials are empty. For matching stop strings on tokens."""
+        """What each token adds to a text, as UTF-8 bytes, a character a byte; specials add nothing. For matching stop strings on tokens."""
         special = {i for i, t in self.backend.get_added_tokens_decoder().items() if t.special}
-        return ["" if i in special else _piece(self.backend, i) for i in range(self.size)]
+        before = list(self.backend.encode("a", add_special_tokens=False).ids)  # some decoders strip what stands first
+        skip = len(self.backend.decode(before))
+        texts = self.backend.decode_batch([[*before, i] for i in range(self.size)], skip_special_tokens=False)
+        return ["" if i in special else _bytes(self.backend.id_to_token(i) or "", text[skip:]) for i, text in enumerate(texts)]
 
     def save(self, folder: Path, context: int) -> None:
         """Write tokenizer.json and tokenizer_config.json, as transformers reads them."""
@@ -81,11 +84,24 @@ class Tokenizer:
         (folder / "tokenizer_config.json").write_text(json.dumps({k: v for k, v in config.items() if v is not None}, indent=1) + "\n")
 
 
-def _piece(backend: _Tokenizer, i: int) -> str:
-    token = backend.id_to_token(i) or ""
-    if token.startswith("<0x") and token.endswith(">") and len(token) == 6:
-        return bytes([int(token[3:5], 16)]).decode("latin-1")
-    return backend.decode([i], skip_special_tokens=False) or ""
+def _byte_alphabet() -> dict[str, int]:
+    """The characters by which byte-level vocabularies write bytes (GPT-2): printable ones stand for themselves."""
+    themselves = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [b for b in range(256) if b not in themselves]
+    return {chr(b): b for b in themselves} | {chr(256 + n): b for n, b in enumerate(others)}
+
+
+BYTES = _byte_alphabet()
+
+
+def _bytes(token: str, text: str) -> str:
+    """A token's bytes, as characters: of its text, or, where it is only a part of a character, as its name spells them."""
+    if "\ufffd" in text:
+        if len(token) == 6 and token.startswith("<0x") and token.endswith(">"):
+            return chr(int(token[3:5], 16))
+        if all(c in BYTES for c in token):
+            return "".join(chr(BYTES[c]) for c in token)
+    return text.encode("utf-8", "replace").decode("latin-1")
 
 
 def character_tokenizer(characters: str = CHARACTERS) -> Tokenizer:

@@ -12,14 +12,13 @@ BRACE = re.compile("[{}]")
 
 
 def tails(text: str, marker: re.Pattern[str] = MARKER) -> Iterator[str]:
-    """What stands behind each marker, from the last one on; a box ends the search, for what comes before it is no answer."""
+    """What stands behind each marker, from the last one on; in a box only if no other marker follows it."""
     markers = list(marker.finditer(text))[-ENDINGS:]
     for m in reversed(markers):
         if not m[0].endswith("{"):
             yield text[m.end() :]
         elif markers[-1].start() < (end := closing(text, m.end())):
             yield text[m.end() : end]
-            return
 
 
 def closing(text: str, start: int) -> int:
