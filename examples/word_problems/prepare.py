@@ -4,7 +4,8 @@
 
 FOLDER holds asdiv_test.jsonl, svamp_test.jsonl and mawps_test.jsonl (as in the math-evaluation-harness repository). OUT gets
 
-    equations.jsonl   question, answer, solution: for the warm start (ASDiv and SVAMP rows whose equation gives the answer, half of them)
+    equations.jsonl   question, answer, solution: for the warm start (half of the ASDiv and SVAMP rows whose equation gives the answer;
+                      of those in the training split, further copies with other numbers)
     answers.jsonl     question, answer: for learning from rewards (the other half, all of MAWPS)
     all.jsonl         question, answer: for the test split
 
@@ -22,10 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from thinkery.core.errors import InputError
-from thinkery.core.rng import rng
+from thinkery.core.rng import Stream, rng
+from thinkery.tasks import load_file
 from thinkery.tools.calculator import calculate, number_text
 
 SHARE = 0.5  # of the rows with a checked equation that the warm start sees
+COPIES = 30  # of each such row with other numbers
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -69,6 +73,21 @@ def solution(equation: str, gold: str) -> dict[str, str]:
         return {}
 
 
+def varied(row: dict[str, str], stream: Stream) -> dict[str, str] | None:
+    """The problem with other numbers of the same length, where the equation's numbers stand in the text once each; else None."""
+    expression = row["solution"].removesuffix("=")
+    numbers = NUMBER.findall(expression)
+    if len(set(numbers)) < len(numbers) or any("." in n or NUMBER.findall(row["question"]).count(n) != 1 for n in numbers):
+        return None
+    for _ in range(20):
+        new = {n: str(stream.between(max(2, 10 ** (len(n) - 1)), 10 ** len(n) - 1)) for n in numbers}
+        swap = lambda text: NUMBER.sub(lambda m: new.get(m[0], m[0]), text)
+        value = calculate(swap(expression))
+        if value.isdigit() and value != "0":
+            return {"question": swap(row["question"]), "answer": value, "solution": f"{swap(expression)}="}
+    return None
+
+
 def main(folder: Path, out: Path) -> None:
     """Write the three files and say what they hold."""
     everything = rows(folder)
@@ -77,9 +96,19 @@ def main(folder: Path, out: Path) -> None:
     plain = lambda r: {"question": r["question"], "answer": r["answer"]}
     out.mkdir(parents=True, exist_ok=True)
     files = {"equations": warm, "answers": [plain(r) for r in everything if r["question"] not in seen], "all": [plain(r) for r in everything]}
+    training = {p.question.prompt for p in load_file(write(out, "equations", warm), "question", "answer", "number").problems["train"]}
+    for row in [r for r in warm if r["question"] in training]:
+        copies = (varied(row, rng("word problems", "copy", row["question"], i)) for i in range(COPIES))
+        files["equations"] += {c["question"]: c for c in copies if c is not None and c["question"] not in seen}.values()
     for name, found in files.items():
-        (out / f"{name}.jsonl").write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in found), encoding="utf-8")
-        print(f"{out / name}.jsonl: {len(found)} problems")
+        print(f"{write(out, name, found)}: {len(found)} problems")
+
+
+def write(out: Path, name: str, found: list[dict[str, str]]) -> Path:
+    """A JSONL file of the rows."""
+    path = out / f"{name}.jsonl"
+    path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in found), encoding="utf-8")
+    return path
 
 
 if __name__ == "__main__":
