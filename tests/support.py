@@ -30,7 +30,7 @@ VARIANTS = {
         vocabulary=64, width=40, layers=2, heads=2, kv_heads=1, head_width=20, feed_forward=72, context=160, qkv_bias=True
     ),
     "biased": DecoderConfig(
-        vocabulary=64, width=32, layers=1, heads=3, kv_heads=3, head_width=6, feed_forward=44, context=160, qkv_bias=True, out_bias=True
+        vocabulary=64, width=36, layers=1, heads=3, kv_heads=3, head_width=6, feed_forward=44, context=160, qkv_bias=True, out_bias=True
     ),
 }
 
@@ -181,3 +181,13 @@ def texts(rollouts: Sequence[Rollout]) -> dict[tuple[int, int], list[tuple[tuple
 def draws(*parts: int | str) -> np.random.Generator:
     """Numpy's generator at an address, for test data."""
     return np.random.default_rng(rng("tests", *parts).address)
+
+
+def start_of(model: Model) -> Model:
+    """A copy of one's own of a model."""
+    return Model(twin(model.decoder, torch.float32), model.tokenizer, model.name)
+
+
+def weights_of(model: Model) -> bytes:
+    """All weights, to compare by the bit."""
+    return b"".join(p.detach().numpy().tobytes() for p in model.decoder.parameters())

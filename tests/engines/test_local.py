@@ -174,7 +174,7 @@ def test_end_token_ends_a_turn(tiny: Model) -> None:
 
     turns = asked(LocalEngine(tiny), until_end, 20)
     ended = [t for t in turns if t.ended == "stop"]
-    assert 0 < len(ended)
+    assert len(ended) > 0
     assert all(t.ids[-1] == tiny.tokenizer.end and tiny.tokenizer.end not in t.ids[:-1] for t in ended)
     assert all(t.n == 120 for t in turns if t.ended == "length")
     assert all("</s>" not in t.text for t in turns)

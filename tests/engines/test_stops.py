@@ -57,7 +57,9 @@ def test_by_hand() -> None:
 
 def metaspace() -> Tokenizer:
     """A vocabulary as Llama 2 has it: spaces inside tokens, unknown characters as bytes, and a decoder that strips the first space."""
-    vocabulary = {t: float(-i) for i, t in enumerate(["<unk>", "<s>", "</s>", *(f"<0x{b:02X}>" for b in range(256)), "▁", "▁the", "▁a", *"aceht"])}
+    vocabulary = {
+        t: float(-i) for i, t in enumerate(["<unk>", "<s>", "</s>", *(f"<0x{b:02X}>" for b in range(256)), "▁", "▁the", "▁a", *"aceht"])
+    }
     backend = Backend(models.Unigram(list(vocabulary.items()), 0, byte_fallback=True))
     backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     backend.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
@@ -76,7 +78,9 @@ TOKENIZERS = {
 def test_pieces_of_real_vocabularies(kind: str) -> None:
     """Tokens that are half a character, or that begin with a space: the turn ends where the decoded text first has the string."""
     tokenizer = TOKENIZERS[kind]()
-    texts = ["the cat a the hat", "tthe at eat the that"] + (["caf\xe9 the \u5b57\u6570 end", "\xe8\xe9a\u5b58\u5b57"] if kind != "characters" else [])
+    texts = ["the cat a the hat", "tthe at eat the that"] + (
+        ["caf\xe9 the \u5b57\u6570 end", "\xe8\xe9a\u5b58\u5b57"] if kind != "characters" else []
+    )
     hits = 0
     for text in texts:
         ids = tokenizer.encode(text)

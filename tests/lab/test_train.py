@@ -68,7 +68,9 @@ def test_killed_at_random_moments_it_ends_in_the_same_bytes(base: Path, straight
     )
     dice, kills = random.Random(0), 0
     for _ in range(40):
-        child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        child = subprocess.Popen(
+            [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        )
         assert child.stdout is not None
         for _ in range(dice.randrange(3, 12)):  # let it get that many events further
             if not child.stdout.readline():

@@ -176,6 +176,15 @@ def test_no_text_makes_a_verifier_raise(a_file, text, at, cut, index):
             assert verdict.parsed is not None or verdict.score == 0
 
 
+@pytest.mark.parametrize("blank", "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f\x85\xa0\u2028\u3000\u200b\ufeff")
+def test_no_kind_of_blank_makes_a_verifier_raise(task, blank):
+    """`str.strip` takes off blanks that `int` does not take."""
+    p = task.problem(0)
+    answer = p.answer if "#" in p.answer else "#" + p.answer
+    for i in range(len(answer) + 1):
+        assert task.verify(p, Reply(answer[:i] + blank + answer[i:])).score in (0, 1)
+
+
 @pytest.mark.parametrize("unit", ["#", "1", "1,", ";", "1+1=2,", " ", "\n", "#1+1=2;", "9*9=81:9 9 9,", "true"])
 def test_a_megabyte_of_nonsense_is_judged_at_once(task, unit):
     text = unit * (1_000_000 // len(unit))
@@ -237,8 +246,8 @@ def test_neighbouring_seeds_overlap_by_chance_only(name):
 
 @pytest.mark.parametrize("name", task_names())
 def test_house_tasks_keep_to_the_characters_and_room_of_the_built_in_models(name):
-    task = load_task(name)
-    for p in problems(task, 300):
+    key = fields(load_task(name).spec)[0].name
+    for task, p in ((t, p) for t in (load_task(name), load_task(name, **{key: 5})) for p in problems(t, 300)):
         assert set(p.question.prompt) <= set(CHARACTERS)
         for style in task.styles:
             made = task.demonstration(p, style, rng(1, style, p.id))

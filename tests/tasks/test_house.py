@@ -6,9 +6,10 @@ from collections import Counter
 
 import pytest
 
+from thinkery.core.errors import BadConfig
 from thinkery.core.records import Problem, Question, Reply
 from thinkery.core.rng import rng
-from thinkery.tasks import load_task
+from thinkery.tasks import SPLITS, load_task
 
 
 def asked(prompt, answer, data):
@@ -107,6 +108,12 @@ def test_countdown_says_what_is_wrong():
     }
 
 
+def test_a_difficulty_that_leaves_nothing_is_refused_and_does_not_hang():
+    task = load_task("countdown", largest=2, targets=(9000, 9999))
+    with pytest.raises(BadConfig, match="no problem for the train split"):
+        task.problem(0)
+
+
 def closure(prompt):
     """Literals with the round in which they first follow, from the prompt's text alone; and the atom in question."""
     *lines, goal = prompt.removesuffix("?").split(";")
@@ -145,7 +152,7 @@ def test_logic_traces_derive_all_that_follows_and_no_more():
 
 
 @pytest.mark.parametrize("depth", [1, (1, 3), 5])
-@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("split", SPLITS)
 def test_logic_labels_are_balanced_at_every_depth_and_split(split, depth):
     task = load_task("logic", depth=depth)
     counts = Counter(task.problem(i, split).answer for i in range(600))
@@ -161,3 +168,55 @@ def test_logic_gives_no_label_away_by_its_rules():
         assert heads[goal] == heads["~" + goal] == 1
         assert goal not in lines
         assert "~" + goal not in lines
+
+
+def test_logic_breaks_chains_by_missing_and_by_negated_facts():
+    task = load_task("logic")
+    negated = Counter()
+    for i in range(300):
+        rules, facts = task.problem(i).data
+        asked = {b for body, _ in rules for b in body} - {head for _, head in rules}
+        for b in asked - set(facts):
+            negated[("~" + b).replace("~~", "") in facts] += 1
+    assert min(negated[True], negated[False]) > 100
+
+
+def same_sum(prompt):
+    return frozenset(prompt.removesuffix("=").split("+"))
+
+
+def same_chain(prompt):
+    a, operation, b, *rest = prompt
+    return (frozenset((a, b)) if operation != "-" else a + b, operation, *rest)
+
+
+def same_numbers(prompt):
+    return tuple(sorted(prompt.split(">")[0].split(",")))
+
+
+def same_rules(prompt):
+    """What leads to the atom in question and to its negation, without letters and order."""
+    *lines, goal = prompt.removesuffix("?").split(";")
+    bodies = {line.split(">")[1]: line.split(">")[0].split("&") for line in lines if ">" in line}
+
+    def shape(literal):
+        sign, facts = literal[:-1], (literal, ("~" + literal).replace("~~", ""))
+        return (sign, sorted(map(shape, bodies[literal])) if literal in bodies else [str(f in lines) for f in facts])
+
+    return repr((shape(goal)[1], shape("~" + goal)[1], sum(len(line.strip("~")) == 1 for line in lines)))
+
+
+@pytest.mark.parametrize(
+    ("name", "spec", "same"),
+    [
+        ("addition", {"digits": 2}, same_sum),
+        ("chain", {"steps": 1}, same_chain),
+        ("countdown", {}, same_numbers),
+        ("logic", {"depth": 1}, same_rules),
+    ],
+)
+def test_problems_that_only_look_different_are_on_one_side(name, spec, same):
+    task = load_task(name, **spec)
+    train, test = ({same(task.problem(i, split).question.prompt) for i in range(n)} for split, n in (("train", 3000), ("test", 400)))
+    assert len(train) < 2700, "too many for a leak to show"
+    assert not train & test

@@ -101,7 +101,8 @@ def demo_(*, out: Path | None = None, seed: int = 0, json: Flag = False, quiet: 
         if view.mode in ("live", "plain"):
             for line in result.story:
                 view.say(line)
-    print(f"demo: accuracy {result.before:.3f} -> {result.after:.3f} (n={result.n}), report: {result.report}")
+    if not json:
+        print(f"demo: accuracy {result.before:.3f} -> {result.after:.3f} (n={result.n}), report: {result.report}")
     return 0
 
 
@@ -252,6 +253,22 @@ def show_(query: str, *, json: Flag = False) -> int:
     return 0
 
 
+def version_() -> int:
+    """Versions of Thinkery and of what its numbers depend on."""
+    from importlib.metadata import PackageNotFoundError, version
+    from platform import python_version
+
+    from .. import __version__
+
+    print(f"thinkery {__version__}\npython {python_version()}")
+    for package in ("torch", "numpy", "numba", "tokenizers"):
+        try:
+            print(package, version(package))
+        except PackageNotFoundError:
+            print(package, "not installed")
+    return 0
+
+
 def list_methods(*, json: Flag = False) -> int:
     """The methods that can be trained with."""
     from ..lab import catalogue
@@ -349,7 +366,7 @@ def model_build(size: str, *, out: Path | None = None, seed: int = 0, steps: int
 def model_new(
     folder: Path,
     *,
-    texts: list[Path],
+    texts: Annotated[list[Path], Parameter(consume_multiple=True)],
     column: str = "question",
     vocabulary: int = 1000,
     width: int = 128,

@@ -7,8 +7,10 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from .. import __version__
@@ -43,6 +45,7 @@ Leaves OUT/model, a Hugging Face folder, and OUT/run.json. Ctrl-C checkpoints; t
 
 `thinkery eval --model ./my-model --data problems.jsonl --question q --answer a --verifier number --json`""",
     "show": "Show methods by id, number, arXiv number or title.",
+    "version": "Versions of Thinkery and of what its numbers depend on.",
 }
 GROUPS = {
     "list": (
@@ -66,7 +69,7 @@ GROUPS = {
 
 def app() -> App:
     """The tree of commands."""
-    top = App(name="thinkery", help=HELP, version=__version__, result_action="return_value")
+    top = App(name="thinkery", help=HELP, version=__version__, result_action="return_value", suppress_keyboard_interrupt=False)
     where = "thinkery.cli.commands"
     for name, about in COMMANDS.items():
         top.command(f"{where}:{name}_", name=name, help=about)
@@ -75,18 +78,35 @@ def app() -> App:
         for name, line in names.items():
             sub.command(f"{where}:{group}_{name}", name=name, help=line)
         top.command(sub)
-    return top
+
+    @top.meta.default
+    def everywhere(
+        *words: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+        methods: Path | None = None,
+        debug: Annotated[bool, Parameter(negative="")] = False,
+    ) -> Any:
+        """What every command takes.
+
+        Args:
+            methods: a folder of methods of your own, or one file (also: the variable THINKERY_METHODS)
+            debug: show where an error happened
+        """
+        if methods is not None:
+            os.environ["THINKERY_METHODS"] = str(methods)
+        return top(words)
+
+    return top.meta
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
-    given = [a for a in given if a != "--debug"]
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: two pools of threads on few cores fight each other
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
         result = app()(given or ["--help"], exit_on_error=False, print_error=False, console=Console(), error_console=console)
+        sys.stdout.flush()  # here, where a full disk or a closed pipe is still an error with a message
         return result if isinstance(result, int) else DONE
     except KeyboardInterrupt:
         console.print("interrupted", markup=False)
@@ -102,13 +122,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(console, f"{error}\nSee: {' '.join(['thinkery', *known, '--help'])}", debug)
     except ThinkeryError as error:
         return _refuse(console, str(error), debug, error.status)
-    except OSError as error:
-        if error.errno not in REFUSED:
-            raise
-        return _refuse(
-            console, f"{REFUSED[error.errno]}: {error.filename or 'while writing'}; free some space or choose another --out", debug
-        )
+    except BrokenPipeError:  # the reader has seen enough; Python would complain once more when it flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in REFUSED:
+            where = error.filename or "while writing"
+            return _refuse(console, f"{REFUSED[error.errno]}: {where}; free some space or choose another --out", debug)
         if debug:
             raise
         return _refuse(

@@ -142,6 +142,14 @@ class Session:
             found = self._branches[i] = Session(self.engine, address(self.base, "branch", i), self.sampling, self.cast)
         return found
 
+    def close(self) -> None:
+        """Cancel what is still being written: how far it came by the end of the others' work would depend on them."""
+        for asked in self._asked:
+            if type(asked) is not Turn and not asked.done():
+                asked.cancel()
+        for branch in self._branches.values():
+            branch.close()
+
     def rng(self, *parts: int | str) -> Stream:
         """Draws of the solver's own, addressed within this branch."""
         return Stream(address(self.base, "solver", *parts))

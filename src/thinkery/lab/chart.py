@@ -9,7 +9,7 @@ from math import ceil, floor, isfinite, log10
 from markupsafe import Markup
 
 WIDTH, HEIGHT = 360, 210  # small on purpose: at a phone's width one unit is one pixel, so labels stay readable
-LEFT, RIGHT, TOP, BOTTOM = 46, 16, 12, 34
+LEFT, RIGHT, TOP, BOTTOM = 54, 16, 12, 34
 MOST = 300  # points drawn per curve; longer ones are averaged in bins
 Points = Sequence[tuple[float, float]]
 

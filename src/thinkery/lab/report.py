@@ -9,8 +9,7 @@ import json
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,13 @@ from .text import clean, duration, percent
 
 TEMPLATE = Path(__file__).with_name("report.html")
 SHOWN = 6  # problems shown of each kind
+KINDS = {
+    (False, True): "Wrong before, right after",
+    (True, False): "Right before, wrong after",
+    (False, False): "Still wrong",
+    (True, True): "Right both times",
+    (None, None): "Failed, and so not counted",
+}
 Record = Mapping[str, Any]
 
 
@@ -33,17 +39,22 @@ class Sample:
 
     prompt: str
     gold: str
-    reply: str | None
-    score: float
+    reply: str
+    score: float | None  # None: the sample failed, which is not a wrong answer
     reason: str = ""
+
+    @property
+    def solved(self) -> bool | None:
+        """Whether the answer was right in full; None where the sample failed."""
+        return None if self.score is None else self.score >= 1
 
 
 @dataclass(frozen=True)
 class Samples:
-    """The same problems before and after training."""
+    """The same problems before and after training; `after` is missing while a run goes on."""
 
     before: list[Sample]
-    after: list[Sample]
+    after: list[Sample] = field(default_factory=list)
 
 
 def read_run(run: Path) -> dict[str, Any]:
@@ -143,26 +154,27 @@ def _charts(metrics: Sequence[Record], timing: Sequence[Record]) -> Iterator[dic
     """The charts that have something to show."""
     share, nothing = (0.0, 1.0), (0.0, 0.0)
     wanted = (
-        (metrics, ("reward", "accuracy"), "mean per reply", share, "on the training problems of each step"),
-        (metrics, ("length",), "tokens", nothing, "length of a reply"),
-        (metrics, ("entropy",), "nats", nothing, "entropy per token: near 0, the model has stopped trying alternatives"),
-        (metrics, ("mixed",), "share", share, "groups with both right and wrong replies: only these teach"),
-        (timing, ("tokens_per_s",), "tokens/s", nothing, "speed of the whole step"),
+        (("reward", "accuracy"), "mean per reply", share, "on the training problems of each step"),
+        (("loss/sft",), "nats per token", nothing, "cross-entropy of the demonstrations"),
+        (("length",), "tokens", nothing, "length of a reply"),
+        (("entropy",), "nats", nothing, "entropy per token: near 0, the model has stopped trying alternatives"),
+        (("mixed",), "share", share, "groups whose replies differ in reward: only these teach"),
+        (("speed",), "tokens/s", nothing, "tokens sampled (or read, where nothing is sampled), over the whole step"),
     )
-    for records, keys, unit, bounds, caption in wanted:
-        columns = {key: _numbers(records, key) for key in keys}
-        curves = [Curve(key, _points(records, values)) for key, values in columns.items() if any(v is not None for v in values)]
+    records = _with_speed(metrics, timing)
+    for keys, unit, bounds, caption in wanted:
+        columns = {key: [(r["step"], v) for r, v in zip(records, _numbers(records, key)) if v is not None] for key in keys}
+        curves = [Curve(key, points) for key, points in columns.items() if any(y for _, y in points)]
         svg = chart(curves, unit=unit, bounds=bounds)
         if svg:
-            yield {"svg": svg, "names": [c.name.replace("_per_s", " per second") for c in curves], "caption": caption}
+            yield {"svg": svg, "names": [c.name for c in curves], "caption": caption}
 
 
-def _points(records: Sequence[Record], values: Sequence[float | None]) -> list[tuple[float, float]]:
-    """(step, value) where there is a value. Steps that start anew with each stage are counted through."""
-    points = [(float(r["step"]), v) for r, v in zip(records, values) if v is not None]
-    if all(a < b for (a, _), (b, _) in pairwise(points)):
-        return points
-    return [(i, v) for i, v in enumerate(values, start=1) if v is not None]
+def _with_speed(metrics: Sequence[Record], timing: Sequence[Record]) -> list[Record]:
+    """The metrics, each with its tokens per second where both are known."""
+    seconds = {t["step"]: t["seconds"] for t in timing}
+    tokens = [s or t for s, t in zip(_numbers(metrics, "tokens"), _numbers(metrics, "trained_tokens"))]
+    return [{**m, "speed": n / seconds[m["step"]]} if n and seconds.get(m["step"]) else m for m, n in zip(metrics, tokens)]
 
 
 def _problems(path: Path) -> tuple[list[dict[str, Any]], int]:
@@ -173,23 +185,26 @@ def _problems(path: Path) -> tuple[list[dict[str, Any]], int]:
         return [], 0
     except (OSError, msgspec.MsgspecError) as error:
         raise BadData(path, f"cannot be read: {error}") from None
+    if not found.after:
+        return [], 0
     if [s.prompt for s in found.before] != [s.prompt for s in found.after]:
         raise BadData(path, "the problems before and after training differ, so they cannot stand side by side")
-    kinds: dict[tuple[bool, bool], list[dict[str, Any]]] = {}
+    kinds: dict[str, list[dict[str, Any]]] = {title: [] for title in KINDS.values()}
     for before, after in zip(found.before, found.after):
         pair = {"prompt": clean(after.prompt), "gold": clean(after.gold), "sides": [_side("before", before), _side("after", after)]}
-        kinds.setdefault((before.score >= 1, after.score >= 1), []).append(pair)
-    titles = {
-        (False, True): "Wrong before, right after",
-        (True, False): "Right before, wrong after",
-        (False, False): "Still wrong",
-        (True, True): "Right both times",
-    }
-    return [{"title": t, "total": len(kinds[k]), "shown": kinds[k][:SHOWN]} for k, t in titles.items() if k in kinds], len(found.after)
+        kinds[KINDS.get((before.solved, after.solved), KINDS[None, None])].append(pair)
+    return [{"title": t, "total": len(p), "shown": p[:SHOWN]} for t, p in kinds.items() if p], len(found.after)
 
 
 def _side(label: str, sample: Sample) -> dict[str, Any]:
-    return {"label": label, "solved": sample.score >= 1, "reply": clean(sample.reply or "") or "(empty)", "reason": clean(sample.reason)}
+    verdict = {True: "✓ right", False: "✗ wrong", None: "failed, not counted"}[sample.solved]
+    return {
+        "label": label,
+        "solved": sample.solved,
+        "verdict": verdict,
+        "reply": clean(sample.reply) or "(empty)",
+        "reason": clean(sample.reason),
+    }
 
 
 def _cost(run: Record, metrics: Sequence[Record]) -> Iterator[tuple[str, str]]:

@@ -147,13 +147,20 @@ def statistics(reward: Array, key: Array, rollout: Array) -> tuple[Array, Array,
         return np.zeros(0), np.zeros(0), np.zeros(0)
     pairs, inverse = np.unique(np.stack([key, rollout]), axis=1, return_inverse=True)
     inverse = inverse.reshape(-1)
-    value = np.bincount(inverse, reward) / np.bincount(inverse)
+    value, _ = _means(reward, inverse)
     keys, of = np.unique(pairs[0], return_inverse=True)
-    n = np.bincount(of)
-    mean = np.bincount(of, value) / n
+    mean, n = _means(value, of)
     std = np.sqrt(np.bincount(of, (value - mean[of]) ** 2) / n)
     at = np.searchsorted(keys, key)
     return mean[at], std[at], n[at]
+
+
+def _means(x: Array, by: Array) -> tuple[Array, Array]:
+    """Means and counts by key 0..n-1; where all are equal their mean is they, to the bit, so that nothing seems to differ."""
+    n = np.bincount(by)
+    low = np.full(len(n), np.inf)
+    np.minimum.at(low, by, x)
+    return low + np.bincount(by, x - low[by]) / n, n
 
 
 GroupKey = Callable[[Batch, Sequence[Rollout]], Array]

@@ -52,7 +52,15 @@ class Collector:
     cast: Mapping[str, LocalEngine] | None = None
 
     def collect(self, step: int, units: Sequence[Unit]) -> list[Rollout]:
-        """The rollouts, in the units' order. A solver or verifier that raises leaves `error` set; SolverError when all fail."""
+        """The rollouts of `attempt`. Raises SolverError when all fail."""
+        rollouts = self.attempt(step, units)
+        failed = [r for r in rollouts if r.error is not None]
+        if failed and len(failed) == len(rollouts):
+            raise SolverError(f"all {len(failed)} rollouts of step {step} failed; the first: {failed[0].error}")
+        return rollouts
+
+    def attempt(self, step: int, units: Sequence[Unit]) -> list[Rollout]:
+        """The rollouts, in the units' order. A solver or verifier that raises leaves `error` set."""
         engines = [self.engine, *dict.fromkeys((self.cast or {}).values())]
         for engine in engines:
             engine.reset()
@@ -77,9 +85,6 @@ class Collector:
         for rollout, session, reply in zip(live, sessions, replies):
             rollout.turns = session.turns
             self._close(rollout, reply)
-        failed = [r for r in rollouts if r.error is not None]
-        if failed and len(failed) == len(rollouts):
-            raise SolverError(f"all {len(failed)} rollouts of step {step} failed; the first: {failed[0].error}")
         return rollouts
 
     def _script(self, problem: Problem, unit: Unit) -> str | None:
@@ -89,7 +94,10 @@ class Collector:
         return self.task.demonstration(problem, unit.style, rng(self.seed, "demonstration", unit.style, unit.index, unit.k))
 
     async def _solve(self, session: Session, problem: Problem, stream: Stream) -> Reply:
-        return await self.solver(session, problem.question, self.task.tools(problem, stream))
+        try:
+            return await self.solver(session, problem.question, self.task.tools(problem, stream))
+        finally:
+            session.close()
 
     def _close(self, rollout: Rollout, reply: Any) -> None:
         """Note the reply and its verdict, or what went wrong."""

@@ -61,7 +61,7 @@ class Inline:
         )
 
     def collect(self, step: int, shards: Sequence[Sequence[Unit]]) -> list[Rollout]:
-        return self.collector.collect(step, [u for shard in shards for u in shard])
+        return self.collector.attempt(step, [u for shard in shards for u in shard])
 
     def old(self, batch: Batch, plan: Plan, dtype: torch.dtype) -> Tensor:
         out = torch.zeros(batch.mask.shape, dtype=dtype)
@@ -180,12 +180,12 @@ class Processes:
         root: list[Context] = []
 
         def here(s: int) -> list[Rollout]:
-            return collector.collect(step, shards[s]) if shards[s] else []
+            return collector.attempt(step, shards[s]) if shards[s] else []
 
         mine = lambda rank: {s: shards[s] for s in range(self.stage.shards) if s % self.workers == rank}
         first = [u for s in range(self.stage.shards) if s % self.workers == 0 for u in shards[s]]
         sent = [rank for rank in range(1, self.workers) if self._send(rank, ("collect", version, step, mine(rank)))]
-        own = iter(collector.collect(step, first) if first else [])
+        own = iter(collector.attempt(step, first) if first else [])
         done = {s: [next(own) for _ in shards[s]] for s in range(self.stage.shards) if s % self.workers == 0}
         tree, context = collector.engine.tree, collector.engine.root
         root.append(context)
@@ -240,7 +240,7 @@ def _serve(inline: Inline, pipe: Connection, others: list[Connection]) -> None:
             answer: Any
             if kind == "collect":
                 step, shards = rest
-                made = iter(inline.collector.collect(step, [u for units in shards.values() for u in units]))
+                made = iter(inline.collector.attempt(step, [u for units in shards.values() for u in units]))
                 answer = {s: pack([next(made) for _ in units]) for s, units in shards.items()}
             else:
                 rank, workers, batch, plan, old = rest

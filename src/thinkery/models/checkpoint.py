@@ -15,6 +15,7 @@ from ..core.errors import BadModel
 from .decoder import Decoder, DecoderConfig
 
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
+SIZES = ("vocabulary", "width", "layers", "heads", "kv_heads", "head_width", "feed_forward", "context")
 
 
 def read_config(folder: Path) -> tuple[DecoderConfig, dict[str, Any]]:
@@ -31,7 +32,9 @@ def read_config(folder: Path) -> tuple[DecoderConfig, dict[str, Any]]:
         kind = rope.get("rope_type", rope.get("type", "default"))
         if kind != "default":
             raise BadModel(f"{path}: rope type {kind!r} is not supported yet; supported: default")
-        heads = raw["num_attention_heads"]
+        heads, biased = raw["num_attention_heads"], family in ("llama", "qwen3") and bool(raw.get("attention_bias", False))
+        windowed = family == "mistral" or raw.get("use_sliding_window")
+        window = raw.get("sliding_window") if windowed else None
         config = DecoderConfig(
             vocabulary=raw["vocab_size"],
             width=raw["hidden_size"],
@@ -40,14 +43,17 @@ def read_config(folder: Path) -> tuple[DecoderConfig, dict[str, Any]]:
             kv_heads=raw.get("num_key_value_heads") or heads,
             head_width=raw.get("head_dim") or raw["hidden_size"] // heads,
             feed_forward=raw["intermediate_size"],
-            context=raw.get("max_position_embeddings", 2048),
+            context=min(raw.get("max_position_embeddings", 2048), window or 1 << 30),  # up to there a window hides nothing
             theta=float(rope.get("rope_theta", raw.get("rope_theta", 10000.0))),
             eps=float(raw.get("rms_norm_eps", 1e-6)),
             tied=bool(raw.get("tie_word_embeddings", False)),
-            qkv_bias=family == "qwen2" or bool(raw.get("attention_bias", False)),
-            out_bias=family == "llama" and bool(raw.get("attention_bias", False)),
+            qkv_bias=family == "qwen2" or biased,
+            out_bias=biased,
             qk_norm=family == "qwen3",
         )
+        for size in SIZES:
+            if type(getattr(config, size)) is not int or getattr(config, size) < 1:
+                raise ValueError(f"{size} is {getattr(config, size)!r}, it must be a positive whole number")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, BadModel):
             raise
@@ -79,19 +85,41 @@ def _names(c: DecoderConfig) -> dict[str, tuple[str, ...]]:
     return out
 
 
-def _parts(c: DecoderConfig, name: str) -> tuple[int, ...]:
-    """How many rows each joined tensor has."""
+def _parts(c: DecoderConfig, name: str) -> tuple[int, ...] | None:
+    """How many rows each joined tensor has; None: the parameter is one tensor."""
     end = name.rsplit(".", 1)[-1]
-    return c.qkv_rows if end.startswith("qkv") else (c.feed_forward,) * 2 if end == "gate_up" else (-1,)
+    return c.qkv_rows if end.startswith("qkv") else (c.feed_forward,) * 2 if end == "gate_up" else None
 
 
 def load_weights(folder: Path, config: DecoderConfig, dtype: torch.dtype = torch.float32) -> Decoder:
     """A decoder with the folder's weights. Raises BadModel naming the file or tensor that is missing or does not fit."""
+    tensors = _read(folder)
+    model = Decoder(config)
+    own = dict(model.named_parameters())
+    with torch.no_grad():
+        for ours, theirs in _names(config).items():
+            whole = own[ours]
+            rows = _parts(config, ours) or (len(whole),)
+            for name, place in zip(theirs, whole.split(rows)):
+                found = tensors.pop(name, None)
+                if found is None:
+                    raise BadModel(f"{folder}: the weights lack {name!r}; the file does not match config.json")
+                if found.shape != place.shape:
+                    raise BadModel(f"{folder}: {name} has shape {list(found.shape)}, config.json asks for {list(place.shape)}")
+                place.copy_(found)
+    left = [name for name in tensors if not name.endswith("rotary_emb.inv_freq") and not (config.tied and name == "lm_head.weight")]
+    if left:
+        raise BadModel(f"{folder}: the weights hold {left[0]!r}, for which config.json leaves no place; such models are not supported yet")
+    return model.to(dtype)
+
+
+def _read(folder: Path) -> dict[str, Tensor]:
+    """All tensors of a folder, from one file or from the shards that the index names."""
     index = folder / "model.safetensors.index.json"
     try:
         files = sorted(set(json.loads(index.read_text())["weight_map"].values())) if index.is_file() else ["model.safetensors"]
-    except (ValueError, KeyError, AttributeError) as error:
-        raise BadModel(f"{index} is not a valid index: {error}") from error
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise BadModel(f"{index} is not a valid index: {type(error).__name__} {error}") from error
     tensors: dict[str, Tensor] = {}
     for name in files:
         path = folder / name
@@ -102,18 +130,7 @@ def load_weights(folder: Path, config: DecoderConfig, dtype: torch.dtype = torch
                 tensors.update({k: f.get_tensor(k) for k in f.keys()})  # noqa: SIM118 (not a dict)
         except SafetensorError as error:
             raise BadModel(f"{path} is not a valid safetensors file: {error}") from error
-    model = Decoder(config)
-    own = dict(model.named_parameters())
-    with torch.no_grad():
-        for ours, theirs in _names(config).items():
-            missing = [t for t in theirs if t not in tensors]
-            if missing:
-                raise BadModel(f"{folder}: the weights lack {missing[0]!r}; the file does not match config.json")
-            joined = torch.cat([tensors[t] for t in theirs]) if len(theirs) > 1 else tensors[theirs[0]]
-            if joined.shape != own[ours].shape:
-                raise BadModel(f"{folder}: {theirs[0]} gives shape {list(joined.shape)}, config.json asks for {list(own[ours].shape)}")
-            own[ours].copy_(joined)
-    return model.to(dtype)
+    return tensors
 
 
 def save_weights(model: Decoder, folder: Path, dtype: torch.dtype | None = None) -> None:
@@ -123,7 +140,7 @@ def save_weights(model: Decoder, folder: Path, dtype: torch.dtype | None = None)
     for ours, theirs in _names(model.config).items():
         value = own[ours].detach().cpu()
         value = value if dtype is None else value.to(dtype)
-        pieces = value.split(list(_parts(model.config, ours))) if len(theirs) > 1 else [value]
+        pieces = value.split(_parts(model.config, ours) or (len(value),))
         tensors.update({t: p.contiguous() for t, p in zip(theirs, pieces)})
     save_file(tensors, str(folder / "model.safetensors"), {"format": "pt"})
 
@@ -147,7 +164,7 @@ def config_json(c: DecoderConfig, begin: int | None, end: int, pad: int, dtype: 
         "rope_parameters": {"rope_type": "default", "rope_theta": c.theta},
         "rms_norm_eps": c.eps,
         "tie_word_embeddings": c.tied,
-        "attention_bias": c.out_bias or (c.qk_norm and c.qkv_bias),
+        "attention_bias": c.out_bias,
         "hidden_act": "silu",
         "bos_token_id": begin,
         "eos_token_id": end,

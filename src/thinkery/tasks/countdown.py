@@ -73,8 +73,9 @@ class Countdown(Generated[Spec]):
         if reply.truncated:
             return Verdict(0.0, reason="cut off at the token limit")
         work, mark, claim = reply.text.rpartition("#")
+        claim = claim.strip()
         last = work[work.rfind(";") + 1 :].strip().replace("\n", ",")
-        if not mark or len(last) > LONGEST or not re.fullmatch("[0-9]{1,12}", claim.strip()):
+        if not mark or len(last) > LONGEST or not re.fullmatch("[0-9]{1,12}", claim):
             return Verdict(0.0, reason="no steps and number around the last #")
         steps = [STEP.fullmatch(s.strip()) for s in last.removesuffix(",").split(",")]
         if None in steps:
@@ -82,8 +83,8 @@ class Countdown(Generated[Spec]):
         numbers, target, _ = problem.data
         fault = check([(int(s[1]), s[2], int(s[3]), int(s[4])) for s in steps if s], numbers, target)
         if not fault and int(claim) != target:
-            fault = f"reaches {target} but says {claim.strip()}"
-        parsed = f"{last}#{claim.strip()}"
+            fault = f"reaches {target} but says {claim}"
+        parsed = f"{last}#{claim}"
         return Verdict(0.0, parsed, reason=fault) if fault else Verdict(1.0, parsed, reason="right")
 
     def written(self, problem: Problem, style: str, stream: Stream) -> str:
