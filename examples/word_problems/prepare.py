@@ -63,19 +63,19 @@ def mawps(row: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def solution(equation: str, gold: str) -> dict[str, str]:
-    """What a model is to write, if the equation gives the answer: the expression and "=", which calls the calculator."""
+    """What a model is to write, if the equation gives the answer: the expression, "=" (which calls the calculator) and the answer."""
     text = re.sub(r"\.0\b", "", equation.replace(" ", ""))
     if text.startswith("(") and text.endswith(")") and "(" not in text[1:]:
         text = text[1:-1]
     try:
-        return {"solution": f"{text}="} if text and calculate(text) == gold else {}
+        return {"solution": f"{text}=#{gold}"} if text and calculate(text) == gold else {}
     except InputError:
         return {}
 
 
 def varied(row: dict[str, str], stream: Stream) -> dict[str, str] | None:
     """The problem with other numbers of the same length, where the equation's numbers stand in the text once each; else None."""
-    expression = row["solution"].removesuffix("=")
+    expression = row["solution"].partition("=")[0]
     numbers = NUMBER.findall(expression)
     if len(set(numbers)) < len(numbers) or any("." in n or NUMBER.findall(row["question"]).count(n) != 1 for n in numbers):
         return None
@@ -84,7 +84,7 @@ def varied(row: dict[str, str], stream: Stream) -> dict[str, str] | None:
         swap = lambda text: NUMBER.sub(lambda m: new.get(m[0], m[0]), text)
         value = calculate(swap(expression))
         if value.isdigit() and value != "0":
-            return {"question": swap(row["question"]), "answer": value, "solution": f"{swap(expression)}="}
+            return {"question": swap(row["question"]), "answer": value, "solution": f"{swap(expression)}=#{value}"}
     return None
 
 
@@ -95,7 +95,11 @@ def main(folder: Path, out: Path) -> None:
     seen = {r["question"] for r in warm}
     plain = lambda r: {"question": r["question"], "answer": r["answer"]}
     out.mkdir(parents=True, exist_ok=True)
-    files = {"equations": warm, "answers": [plain(r) for r in everything if r["question"] not in seen], "all": [plain(r) for r in everything]}
+    files = {
+        "equations": warm,
+        "answers": [plain(r) for r in everything if r["question"] not in seen],
+        "all": [plain(r) for r in everything],
+    }
     training = {p.question.prompt for p in load_file(write(out, "equations", warm), "question", "answer", "number").problems["train"]}
     for row in [r for r in warm if r["question"] in training]:
         copies = (varied(row, rng("word problems", "copy", row["question"], i)) for i in range(COPIES))

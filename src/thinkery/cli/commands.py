@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..core.errors import BadConfig, BadData, InputError
+from ..lab.text import clean
 
 Size = Literal["tiny", "small", "medium"]
 Verifier = Literal["number", "exact", "choice", "set"]
@@ -35,7 +36,7 @@ def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
     for name in rows[0]:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(str(v)) for v in row.values()))
+        table.add_row(*(Text("" if v is None else clean(str(v))) for v in row.values()))
     Console().print(table)
 
 
@@ -320,7 +321,10 @@ def list_runs(folder: Path = Path("runs"), *, json: Flag = False) -> int:
 
     rows = []
     for path in sorted(folder.glob("*/run.json"), key=lambda p: p.stat().st_mtime, reverse=True):
-        about = read_run(path.parent)
+        try:
+            about = read_run(path.parent)
+        except BadData:
+            about = {"status": "unreadable"}  # one broken run must not hide the others
         scores = about.get("evaluations") or {}
         rows.append(
             {
@@ -328,8 +332,8 @@ def list_runs(folder: Path = Path("runs"), *, json: Flag = False) -> int:
                 "method": about.get("method"),
                 "task": about.get("task"),
                 "status": about.get("status"),
-                "before": scores.get("before", {}).get("accuracy", ""),
-                "after": scores.get("after", {}).get("accuracy", ""),
+                "before": scores.get("before", {}).get("accuracy"),
+                "after": scores.get("after", {}).get("accuracy"),
             }
         )
     _show(rows, json)

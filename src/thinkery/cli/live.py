@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from math import isfinite
 from types import TracebackType
 from typing import Any
 
@@ -58,7 +59,8 @@ class View:
     def __call__(self, event: Event) -> None:
         """Show one event."""
         if self.mode == "json":
-            print(json.dumps({"event": event.kind, **event.data}, ensure_ascii=True, default=str), flush=True)
+            data = {k: None if isinstance(v, float) and not isfinite(v) else v for k, v in event.data.items()}  # JSON has no NaN
+            print(json.dumps({"event": event.kind, **data}, ensure_ascii=True, default=str), flush=True)
         elif self.mode != "quiet" or event.kind == "warning":
             getattr(self, f"_{event.kind}", self._ignore)(event.data)
 

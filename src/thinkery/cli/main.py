@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
 
 from .. import __version__
@@ -78,6 +78,8 @@ def app() -> App:
         for name, line in names.items():
             sub.command(f"{where}:{group}_{name}", name=name, help=line)
         top.command(sub)
+
+    top.meta.group_parameters = Group("Everywhere", sort_key=1)
 
     @top.meta.default
     def everywhere(

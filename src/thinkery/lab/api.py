@@ -242,7 +242,8 @@ def preview(learning: Learning, tell: Listener, n: int = 5) -> None:
         learning.enter()
     stage = learning.stage
     collector = replace(learning.collector(stage), purpose="preview", verifies=True)
-    style = None if stage.source == "task" else (next(iter(stage.styles)) if stage.styles else learning.setting.task.styles[0])
+    styles = [*stage.styles, *learning.setting.task.styles]
+    style = styles[0] if stage.source == "demonstrations" and styles else None
     picks = stage.curriculum.pick(stage.curriculum.init(), 0, n)
     rollouts = collector.collect(0, [Unit(i, 0, spec, style) for i, spec in picks])
     decode = lambda r: r.turns[0].context.text if r.turns else r.problem.question.prompt

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.errors import BadConfig, SolverError
+from ..core.errors import BadConfig, InputError, SolverError
 from ..core.records import Rollout
 from ..core.rng import rng
 from ..engines.local import LocalEngine
@@ -176,6 +176,8 @@ class Learning:
         return self.outputs[name]
 
     def _style(self, stage: Stage, index: int, k: int) -> str:
+        if not self.setting.task.styles:
+            raise InputError(f"the task {self.setting.task.name!r} has no worked replies to learn from: name their column with --solution")
         styles = stage.styles or {self.setting.task.styles[0]: 1.0}
         unknown = set(styles) - set(self.setting.task.styles)
         if unknown:
@@ -237,7 +239,11 @@ class Learning:
                 sampling = replace(base.sampling, temperature=0.0)
                 collector = replace(base, purpose="probe", split="validation", solver=probe.solver, sampling=sampling, verifies=True)
                 found = [
-                    r for r in collector.collect(self.state.total, [Unit(i, 0) for i in range(probe.problems)]) if r.verdict is not None
+                    r
+                    for r in collector.collect(
+                        self.state.total, [Unit(i, 0) for i in range(min(probe.problems, base.task.size("validation") or probe.problems))]
+                    )
+                    if r.verdict is not None
                 ]
                 out[f"probe/{n}"] = sum(r.verdict.score for r in found if r.verdict is not None) / max(1, len(found))
                 out["probe_tokens"] = out.get("probe_tokens", 0.0) + sum(r.tokens for r in found)

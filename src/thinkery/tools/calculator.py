@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import re
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -17,6 +18,7 @@ OPERATIONS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] =
 }
 LONGEST = 200  # characters of an expression
 LARGEST = 10**18
+CHARACTERS = re.compile(r"[0-9.+\-*/() ]+")
 
 
 def calculate(expression: str) -> str:
@@ -26,6 +28,8 @@ def calculate(expression: str) -> str:
     """
     if len(expression) > LONGEST:
         raise InputError(f"expression longer than {LONGEST} characters")
+    if not CHARACTERS.fullmatch(expression):
+        raise InputError("not an arithmetic expression")
     try:
         value = _value(ast.parse(expression.strip(), mode="eval").body)
     except ZeroDivisionError:

@@ -1,0 +1,139 @@
+"""A GRPO step of ours against one of TRL's GRPOTrainer: same weights, problems, group size, token cap and optimizer, on this CPU.
+
+Each side is a process of its own; all take one step in turn (A B C A B C), the first few not counted. TRL computes in fp32, its
+faster setting on a CPU, with one and with two threads; the ratio is to the better. "sharing off" lets our learner compute every row
+by itself; sampling still merges equal prefixes, as the engine knows no other way. Groups without a gradient (all samples right, or all
+wrong) are skipped by us and computed by TRL; where a line says so, and in the high-entropy state, whose answers are all wrong, both
+are rewarded by turns instead, so that no group is skipped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from statistics import mean, median
+from typing import Any
+
+import common
+from common import Report
+
+from thinkery.models.model import load_model
+
+Words = dict[str, Any]
+CASES = {  # label: state, rewarded by turns
+    "warm": ("warm", False),
+    "late": ("late", False),
+    "late, no group skipped": ("late", True),
+    "high entropy": ("high entropy", True),
+}
+
+
+class Side:
+    """A process that steps when told."""
+
+    def __init__(self, kind: str, label: str, words: Words) -> None:
+        self.kind, self.label, self.words = kind, label, words
+        threads = str(words.get("threads", 1))
+        env = os.environ | {f"{k}_NUM_THREADS": threads for k in ("OMP", "MKL", "OPENBLAS")} | {"HF_HUB_OFFLINE": "1"}
+        self.log = (common.CACHE / f"{label}.log").open("w")
+        self.process = subprocess.Popen(
+            [sys.executable, str(common.HERE / "sides.py"), kind, json.dumps(words)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True, env=env,
+        )  # fmt: skip
+        self.steps: list[Words] = []
+
+    def step(self) -> None:
+        """Take one step. Raises RuntimeError when the process has died."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        try:
+            self.process.stdin.write("\n")
+            self.process.stdin.flush()
+            self.steps.append(json.loads(self.process.stdout.readline()))
+        except (BrokenPipeError, ValueError) as error:
+            raise RuntimeError(f"the process {self.label!r} died; see {self.log.name}") from error
+
+    def close(self) -> None:
+        """End the process."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        try:
+            self.process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        self.log.close()
+
+    def values(self, name: str, warm: int) -> list[float]:
+        """A value of the steps that count."""
+        return [s[name] for s in self.steps[warm:]]
+
+
+def sides(case: str, problems: int, variants: list[tuple[str, bool, int]]) -> list[Side]:
+    """TRL with two threads and with one, and our variants (dtype, sharing, workers)."""
+    state, by_turns = CASES[case]
+    base = {"state": state, "by_turns": by_turns, "problems": problems}
+    name = lambda dtype, sharing, workers: f"{dtype}, sharing {'on' if sharing else 'off'}, workers {workers}"
+    own = [Side("ours", name(*v), base | dict(zip(("dtype", "sharing", "workers"), v))) for v in variants]
+    return [Side("trl", f"TRL, threads {n}", base | {"threads": n}) for n in (2, 1)] + own
+
+
+def measure(report: Report, case: str, problems: int, variants: list[tuple[str, bool, int]], times: int, warm: int) -> None:
+    """One case: all sides in turn."""
+    running = sides(case, problems, variants)
+    try:
+        for _ in range(warm + times):
+            for side in running:
+                side.step()
+    finally:
+        for side in running:
+            side.close()
+    tell(report, case, running, warm)
+
+
+def tell(report: Report, case: str, running: list[Side], warm: int) -> None:
+    """Step times, memory, and the ratios to TRL's better setting."""
+    size = common.size(load_model(common.checkpoint(CASES[case][0])))
+    seconds = {side.label: median(side.values("seconds", warm)) for side in running}
+    best = min(seconds[side.label] for side in running if side.kind == "trl")
+    ratios = []
+    for side in running:
+        ours, tokens = side.kind == "ours", side.values("tokens", warm)
+        about = f"{case}, {side.label}, {side.words['problems']} problems x {common.GROUP}, {median(tokens):.0f} tokens"
+        if ours:
+            factor = f"sharing factor {sum(tokens) / sum(side.values('nodes', warm)):.1f}"
+            about += f", {100 * mean(side.values('mixed', warm)):.0f} % of groups have a gradient"
+            words = ", ".join(side.label.split(", ")[:2])
+            ratios.append((best / seconds[side.label], f"{case}, {words}, {factor}, workers {side.words['workers']}, {size}"))
+        report.add("step" if ours else "step, TRL", seconds[side.label] * 1e3, "ms", f"{about}, {size}")
+        report.add("peak memory" if ours else "peak memory, TRL", side.steps[-1]["memory"], "MB", f"{about}, {size}")
+    for ratio, about in ratios:
+        report.add("ratio", ratio, "", about)
+
+
+def main() -> None:
+    parser = common.options(__doc__ or "")
+    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=CASES)
+    parser.add_argument("--problems", type=int, default=8)
+    parser.add_argument("--times", type=int, default=9)
+    parser.add_argument("--warm", type=int, default=3)
+    parser.add_argument("--bf16", action="store_true", help="also ours in bfloat16")
+    args = parser.parse_args()
+    begun = common.load_average()
+    common.warn_if_busy()
+    if importlib.util.find_spec("trl") is None:
+        sys.exit("TRL is not installed: pip install trl datasets")
+    variants = [("fp32", True, 2), ("fp32", True, 1), ("fp32", False, 2), ("fp32", False, 1)]
+    if args.bf16:
+        variants.append(("bf16", True, 1))
+    report = Report()
+    for case in args.cases:
+        measure(report, case, args.problems, variants, args.times, args.warm)
+    report.close(args.json, begun)
+
+
+if __name__ == "__main__":
+    main()
