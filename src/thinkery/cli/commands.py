@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from ..core.errors import BadConfig, BadData, InputError
@@ -22,22 +20,6 @@ Flag = Annotated[bool, Parameter(negative="")]
 
 def _mode(as_json: bool, quiet: bool) -> str:
     return "json" if as_json else "quiet" if quiet else "auto"
-
-
-def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
-    """A listing for people, or the same as JSON."""
-    if as_json:
-        print(json.dumps(rows, indent=1, ensure_ascii=False))
-        return
-    if not rows:
-        print("nothing yet")
-        return
-    table = Table(show_edge=False)
-    for name in rows[0]:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text("" if v is None else clean(str(v))) for v in row.values()))
-    Console().print(table)
 
 
 def _task(
@@ -61,7 +43,7 @@ def _task(
         raise InputError(f"--data {data} also needs {', '.join(missing)} (verifier: number, exact, choice or set)")
     found = load_file(data, question, answer, verifier, solution=solution, skip_bad=skip_bad)  # type: ignore[arg-type]
     for line, reason in found.skipped[:5]:
-        Console(stderr=True).print(Text(f"skipped {data}, line {line}: {reason}"))
+        Console(stderr=True).print(Text(clean(f"skipped {data}, line {line}: {reason}")))
     if len(found.skipped) > 5:
         Console(stderr=True).print(Text(f"skipped {len(found.skipped)} rows in all"))
     return found
@@ -230,113 +212,6 @@ def eval_(
         print(
             f"{result.tokens_per_reply:.1f} tokens a reply, {result.unparsed:.1%} unreadable, {result.truncated:.1%} cut off, {result.errors} errors"
         )
-    return 0
-
-
-def show_(query: str, *, json: Flag = False) -> int:
-    """Show methods by id, number, arXiv number or words of the title. Example: thinkery show grpo"""
-    from ..core.errors import UnknownName
-    from ..lab import catalogue
-
-    found = catalogue.find(query)
-    if not found:
-        raise UnknownName("method", query, catalogue.methods())
-    rows = [
-        {**{f: getattr(e.card, f) for f in ("id", "number", "family", "title", "year", "paper")}, "changes": ", ".join(e.card.changes)}
-        for e in found
-    ]
-    if json:
-        _show(rows, True)
-        return 0
-    for row, e in zip(rows, found):
-        _show([{"": k, " ": v} for k, v in row.items() if v is not None], False)
-        print(f"\n{e.doc}\n\ntry: thinkery train {e.card.id} --task addition\n")
-    return 0
-
-
-def version_() -> int:
-    """Versions of Thinkery and of what its numbers depend on."""
-    from importlib.metadata import PackageNotFoundError, version
-    from platform import python_version
-
-    from .. import __version__
-
-    print(f"thinkery {__version__}\npython {python_version()}")
-    for package in ("torch", "numpy", "numba", "tokenizers"):
-        try:
-            print(package, version(package))
-        except PackageNotFoundError:
-            print(package, "not installed")
-    return 0
-
-
-def list_methods(*, json: Flag = False) -> int:
-    """The methods that can be trained with."""
-    from ..lab import catalogue
-
-    found = catalogue.methods().values()
-    _show([{"id": e.card.id, "family": e.card.family, "title": e.card.title, "changes": ", ".join(e.card.changes)} for e in found], json)
-    return 0
-
-
-def list_tasks(*, json: Flag = False) -> int:
-    """The built-in tasks, each with a problem."""
-    from ..tasks import load_task, task_names
-
-    rows = []
-    for name in task_names():
-        task = load_task(name)
-        problem = task.problem(0)
-        rows.append(
-            {"task": name, "what": (type(task).__doc__ or "").split("\n")[0], "example": problem.question.prompt, "answer": problem.answer}
-        )
-    _show(rows, json)
-    return 0
-
-
-def list_solvers(*, json: Flag = False) -> int:
-    """The ways of thinking."""
-    from ..solvers import SOLVERS
-
-    _show([{"solver": n, "what": (f.__doc__ or "").split("\n")[0]} for n, f in SOLVERS.items()], json)
-    return 0
-
-
-def list_models(*, json: Flag = False) -> int:
-    """The models that ship with the package."""
-    from ..models.checkpoint import read_config
-    from ..models.model import BUILT_IN, built_in
-
-    sizes = {name: read_config(BUILT_IN / name)[0] for name in built_in()}
-    _show(
-        [{"model": n, "layers": c.layers, "width": c.width, "vocabulary": c.vocabulary, "context": c.context} for n, c in sizes.items()],
-        json,
-    )
-    return 0
-
-
-def list_runs(folder: Path = Path("runs"), *, json: Flag = False) -> int:
-    """The runs in a folder, newest first."""
-    from ..lab.report import read_run
-
-    rows = []
-    for path in sorted(folder.glob("*/run.json"), key=lambda p: p.stat().st_mtime, reverse=True):
-        try:
-            about = read_run(path.parent)
-        except BadData:
-            about = {"status": "unreadable"}  # one broken run must not hide the others
-        scores = about.get("evaluations") or {}
-        rows.append(
-            {
-                "run": str(path.parent),
-                "method": about.get("method"),
-                "task": about.get("task"),
-                "status": about.get("status"),
-                "before": scores.get("before", {}).get("accuracy"),
-                "after": scores.get("after", {}).get("accuracy"),
-            }
-        )
-    _show(rows, json)
     return 0
 
 

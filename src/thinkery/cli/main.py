@@ -65,18 +65,19 @@ GROUPS = {
     ),
     "new": ("Start a file of your own.", {"method": "A method: one file and its test, working at once."}),
 }
+LISTINGS = ("show", "version", "list")  # what these do stands in a file of its own
 
 
 def app() -> App:
     """The tree of commands."""
     top = App(name="thinkery", help=HELP, version=__version__, result_action="return_value", suppress_keyboard_interrupt=False)
-    where = "thinkery.cli.commands"
+    module = lambda name: f"thinkery.cli.{'listings' if name in LISTINGS else 'commands'}"
     for name, about in COMMANDS.items():
-        top.command(f"{where}:{name}_", name=name, help=about)
+        top.command(f"{module(name)}:{name}_", name=name, help=about)
     for group, (about, names) in GROUPS.items():
         sub = App(name=group, help=about)
         for name, line in names.items():
-            sub.command(f"{where}:{group}_{name}", name=name, help=line)
+            sub.command(f"{module(group)}:{group}_{name}", name=name, help=line)
         top.command(sub)
 
     top.meta.group_parameters = Group("Everywhere", sort_key=1)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..core.context import Turn
-from ..core.errors import BadConfig, InputError
+from ..core.errors import BadConfig, InputError, StorageError
 from ..core.rng import address
 from ..engines.local import LocalEngine
 from ..engines.session import Sampling, Session
@@ -23,6 +25,7 @@ from ..learning.checkpoint import write_json
 from ..learning.collect import Unit
 from ..learning.loop import Learning
 from ..learning.recipe import Optimizer, Recipe, Setting, Stage, combine
+from ..learning.workers import count as processes
 from ..models import model as models
 from ..solvers import solver as solver_named
 from ..tasks import Task, load_task
@@ -159,81 +162,97 @@ def train(
     Leaves out/model as a Hugging Face folder and out/run.json. `evaluate` test problems are answered before and after (0: none).
     Raises InputError for bad input, KeyboardInterrupt after a checkpoint when interrupted.
     """
-    tell = listen or silent
     the_task = _task(task)
     settings = dict(config or {}) | ({"steps": steps} if steps is not None else {})
     setting = Setting(the_task, str(model), size, seed=seed)
     recipe = recipe_of(method, setting, settings)
     if solver is not None:
         recipe = recipe.stage(recipe.flat()[-1].name, solver=solver_named(solver))
+    processes(workers, 1)
     loaded = load_model(model, device, dtype)
-    folder = Path(out) if out is not None else Path("runs") / f"{method}-{the_task.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    about = {
-        "method": method,
-        "task": the_task.name,
-        "model": str(model),
-        "seed": seed,
-        "size": size,
-        "config": settings,
-        "solver": solver,
-        "command": command(),
-    }
+    about = {"method": method, "task": the_task.name, "model": str(model), "seed": seed, "size": size, "config": settings, "solver": solver}
+    stages = [{"name": s.name, "steps": s.steps} for s in recipe.flat()]
+    about |= {"command": command(), "stages": stages, "parameters": sum(p.numel() for p in loaded.decoder.parameters())}
+    folder = Path(out) if out is not None else Path("runs") / f"{Path(method).stem}-{the_task.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     run = Run(folder, about, resume)
-    tell(Event("saved", {"path": str(folder), "what": "run folder"}))
-    began, wall = time.monotonic(), float(run.about.get("wall_s", 0.0))
-    learning = Learning(recipe, setting, loaded, workers)
-    run.write(
-        stages=[{"name": s.name, "steps": s.steps} for s in recipe.flat()], parameters=sum(p.numel() for p in loaded.decoder.parameters())
-    )
+    job = _Job(run, Learning(recipe, setting, loaded, workers), loaded, the_task, evaluate, solver, listen or silent)
+    job.tell(Event("saved", {"path": str(folder), "what": "run folder"}))
     try:
-        before = _before(run, loaded, the_task, evaluate, seed, solver, tell)
-        if not run.resumed:
-            preview(learning, tell)
-        drive(learning, run, tell, checkpoint_every_s)
-        learning.leave()
-        loaded.save(folder / "model")
-        after = _measure(loaded, the_task, evaluate, seed, solver, "after", tell)
-        _finish(run, before, after, learning, wall + time.monotonic() - began)
+        before, after = job.carry_out(checkpoint_every_s)
     except KeyboardInterrupt:
-        run.write(status="interrupted", wall_s=wall + time.monotonic() - began)
-        tell(Event("note", {"text": f"interrupted; continue with the same command and --resume --out {folder}"}))
+        run.write(status="interrupted", wall_s=job.seconds)
+        job.tell(Event("note", {"text": f"interrupted; continue with the same command and --resume --out {folder}"}))
         raise
     except BaseException as error:
-        run.write(status="failed", error=f"{type(error).__name__}: {error}", wall_s=wall + time.monotonic() - began)
+        job.fail(error)
         raise
-    tell(Event("saved", {"path": str(folder / "model"), "what": "model"}))
-    tell(
-        Event(
-            "done", {"folder": str(folder), "steps": learning.state.total, "tokens": learning.state.tokens, "seconds": run.about["wall_s"]}
+    job.tell(Event("saved", {"path": str(folder / "model"), "what": "model"}))
+    state = job.learning.state
+    job.tell(Event("done", {"folder": str(folder), "steps": state.total, "tokens": state.tokens, "seconds": run.about["wall_s"]}))
+    return RunResult(folder, loaded, before, after, state.total, state.tokens, run.about["wall_s"])
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A run being carried out."""
+
+    run: Run
+    learning: Learning
+    model: Model
+    task: Task
+    evaluate: int
+    solver: str | None
+    tell: Listener
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """Time at work, that of earlier starts included."""
+        return float(self.run.about.get("wall_before_s", 0.0)) + time.monotonic() - self.began
+
+    def carry_out(self, checkpoint_every_s: float) -> tuple[Evaluation | None, Evaluation | None]:
+        """Evaluate, preview, learn, save, evaluate."""
+        before = self._before()
+        if not self.run.resumed:
+            preview(self.learning, self.tell)
+        drive(self.learning, self.run, self.tell, checkpoint_every_s)
+        self.learning.leave()
+        self.model.save(self.run.folder / "model")
+        after = self._measure("after")
+        evaluations = {name: e.to_dict() for name, e in (("before", before), ("after", after)) if e is not None}
+        if before is not None and after is not None:
+            write_json(self.run.folder / "samples.json", {"before": before.samples, "after": after.samples})
+        state = self.learning.state
+        self.run.write(status="done", evaluations=evaluations, steps=state.total, tokens=state.tokens, wall_s=self.seconds)
+        return before, after
+
+    def fail(self, error: BaseException) -> None:
+        """Note what went wrong; wrong input that shows before the first step leaves nothing behind."""
+        self.learning.leave()
+        if isinstance(error, InputError) and not self.run.resumed and self.learning.state.total == 0:
+            shutil.rmtree(self.run.folder, ignore_errors=True)
+            return
+        with contextlib.suppress(StorageError):  # the disk may be what failed
+            self.run.write(status="failed", error=f"{type(error).__name__}: {error}", wall_s=self.seconds)
+
+    def _measure(self, label: str) -> Evaluation | None:
+        if self.evaluate < 1 or self.task.size("test") == 0:
+            return None
+        seed = self.learning.setting.seed
+        return evaluate_model(
+            self.model, self.task, n=self.evaluate, seed=seed, solver=self.solver or "single", label=label, listen=self.tell
         )
-    )
-    return RunResult(folder, loaded, before, after, learning.state.total, learning.state.tokens, run.about["wall_s"])
 
-
-def _measure(model: Model, task: Task, n: int, seed: int, solver: str | None, label: str, tell: Listener) -> Evaluation | None:
-    size = task.size("test")
-    if n < 1 or size == 0:
-        return None
-    return evaluate_model(model, task, n=n, seed=seed, solver=solver or "single", label=label, listen=tell)
-
-
-def _before(run: Run, model: Model, task: Task, n: int, seed: int, solver: str | None, tell: Listener) -> Evaluation | None:
-    """The evaluation before training; a resumed run keeps the first one."""
-    kept, samples = run.about["evaluations"].get("before"), run.folder / "samples.json"
-    if kept is not None and samples.exists():
-        return Evaluation(**kept, samples=json.loads(samples.read_text(encoding="utf-8"))["before"])
-    found = _measure(model, task, n, seed, solver, "before", tell)
-    if found is not None:
-        write_json(samples, {"before": found.samples})
-        run.write(evaluations={"before": found.to_dict()})
-    return found
-
-
-def _finish(run: Run, before: Evaluation | None, after: Evaluation | None, learning: Learning, seconds: float) -> None:
-    evaluations = {name: e.to_dict() for name, e in (("before", before), ("after", after)) if e is not None}
-    if before is not None and after is not None:
-        write_json(run.folder / "samples.json", {"before": before.samples, "after": after.samples})
-    run.write(status="done", evaluations=evaluations, steps=learning.state.total, tokens=learning.state.tokens, wall_s=seconds)
+    def _before(self) -> Evaluation | None:
+        """The evaluation before training; a resumed run keeps the first one."""
+        kept, samples = self.run.about["evaluations"].get("before"), self.run.folder / "samples.json"
+        if kept is not None and samples.exists():
+            return Evaluation(**kept, samples=json.loads(samples.read_text(encoding="utf-8"))["before"])
+        found = self._measure("before")
+        if found is not None:
+            write_json(samples, {"before": found.samples})
+            self.run.write(evaluations={"before": found.to_dict()})
+        return found
 
 
 def preview(learning: Learning, tell: Listener, n: int = 5) -> None:

@@ -57,7 +57,7 @@ class Run:
                     "resume with the same arguments, or choose another --out"
                 )
         self.about["evaluations"] = before.get("evaluations", {})
-        self.about["wall_s"] = before.get("wall_s", 0.0)
+        self.about["wall_before_s"] = before.get("wall_s", 0.0)
         self.resumed = True
 
     def write(self, **changes: Any) -> None:
