@@ -29,6 +29,7 @@ Written by `python benchmarks/run_all.py`; do not edit. What is measured, and ho
 - States: *warm*, after supervised fine-tuning on 30 % worked replies and 70 % bare answers; *late*, the same after 100 steps of RL;
   *high entropy*, a wider model after only 40 steps of fine-tuning, whose samples share little.
 - *Sharing factor*: sampled tokens by distinct output node of the step's token tree. It falls as the policy's entropy rises, and the gain with it.
+- *bf16* is our loop in bfloat16, which on a CPU runs through torch's own operations, not the compiled kernels. TRL runs in fp32.
 - Times are medians after a warm-up, the sides of a comparison measured in turn within one run. A bound in the last column is met or **missed**.
 """
 

@@ -81,11 +81,16 @@ def varied(row: dict[str, str], stream: Stream) -> dict[str, str] | None:
         return None
     for _ in range(20):
         new = {n: str(stream.between(max(2, 10 ** (len(n) - 1)), 10 ** len(n) - 1)) for n in numbers}
-        swap = lambda text: NUMBER.sub(lambda m: new.get(m[0], m[0]), text)
-        value = calculate(swap(expression))
+        other = swapped(expression, new)
+        value = calculate(other)
         if value.isdigit() and value != "0":
-            return {"question": swap(row["question"]), "answer": value, "solution": f"{swap(expression)}=#{value}"}
+            return {"question": swapped(row["question"], new), "answer": value, "solution": f"{other}=#{value}"}
     return None
+
+
+def swapped(text: str, new: dict[str, str]) -> str:
+    """The text with its numbers replaced."""
+    return NUMBER.sub(lambda m: new.get(m[0], m[0]), text)
 
 
 def main(folder: Path, out: Path) -> None:

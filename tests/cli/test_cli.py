@@ -138,6 +138,28 @@ def test_ctrl_c_is_130_and_resume_goes_on(cli: Cli, tmp_path: Path, model: Path)
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 200
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_that_nobody_can_take_is_no_traceback(tmp_path: Path) -> None:
+    code = "import sys, time; time.sleep(0.5); from thinkery.cli.main import main; sys.exit(main(['version']))"
+    reader, writer = os.pipe()
+    os.close(reader)
+    closed = subprocess.run([sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (closed.returncode, closed.stderr) == (1, "")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("thinkery: the disk is full")
+
+
+def test_ctrl_c_outside_training_says_so(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(query: str) -> list[Any]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("thinkery.lab.catalogue.find", stop)
+    assert cli("show", "grpo") == (130, "", "interrupted\n")
+
+
 # ---- wrong input
 
 
@@ -369,6 +391,24 @@ def test_a_new_method_trains_as_the_command_left_it(cli: Cli, model: Path) -> No
     assert out.count("wrote ") == 2
     status, out, err = cli("train", "./my_idea.py", "--task", "addition", "--model", model, "--out", "run", "--quiet", *QUICK)
     assert (status, err) == (0, "")
+
+
+def test_methods_of_ones_own_folder(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THINKERY_METHODS", "")  # put back when the test ends
+    cli("new", "method", "objectives", "my_idea")
+    assert cli("show", "my_idea")[0] == 2
+    status, out, _ = cli("--methods", tmp_path, "show", "my_idea", "--json")
+    assert status == 0
+    assert json.loads(out)[0]["id"] == "my_idea"
+    refused(cli("list", "methods", "--methods", "nowhere"), "'nowhere'", "does not exist")
+
+
+def test_one_broken_run_does_not_hide_the_others(cli: Cli, tmp_path: Path) -> None:
+    for name, text in (("good", '{"method": "grpo", "status": "running"}'), ("bad", "{")):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "run.json").write_text(text)
+    found = {r["run"]: (r["status"], r["before"]) for r in json.loads(cli("list", "runs", "--json")[1])}
+    assert found == {"runs/good": ("running", None), "runs/bad": ("unreadable", None)}
 
 
 def test_python_m_thinkery_is_the_command(tmp_path: Path) -> None:

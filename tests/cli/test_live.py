@@ -86,3 +86,14 @@ def test_a_sparkline_follows_its_values_and_keeps_its_width() -> None:
         line = sparkline([i / n for i in range(n)])
         assert 0 < len(line) <= WIDTH
         assert list(line) == sorted(line)
+
+
+def test_a_number_that_json_lacks_is_null(capsys: pytest.CaptureFixture[str]) -> None:
+    with View("json") as view:
+        view(Event("step", {"gradient_norm": float("nan"), "reward": 0.5, "step": 1}))
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {
+        "event": "step",
+        "gradient_norm": None,
+        "reward": 0.5,
+        "step": 1,
+    }

@@ -15,8 +15,8 @@ from xml.etree import ElementTree
 import pytest
 
 from thinkery.core.errors import BadData, StorageError
-from thinkery.lab.chart import Curve, chart, running_mean, ticks
-from thinkery.lab.report import read_lines, write_report
+from thinkery.lab.chart import BOTTOM, HEIGHT, TOP, Curve, chart, running_mean, ticks
+from thinkery.lab.report import _charts, read_lines, write_report
 from thinkery.lab.text import clean, one_line
 
 HOSTILE = "<script>alert(1)</script>\x1b[31mred\x1b[0m\u202egnp.exe {{ 7*7 }}"
@@ -147,6 +147,32 @@ def test_samples_that_do_not_pair_are_refused(run: Path) -> None:
         write_report(run)
 
 
+def test_a_sample_that_failed_is_not_a_wrong_answer(run: Path) -> None:
+    failed = sample("broke", "", 0) | {"score": None, "reason": "the solver raised"}
+    sides = {"before": [failed, sample("fine", "x", 0)], "after": [sample("broke", "42", 1), sample("fine", "x", 1)]}
+    (run / "samples.json").write_text(json.dumps(sides))
+    text = write_report(run).read_text("utf-8")
+    assert "Failed, and so not counted (1 of 2)" in text
+    assert "Wrong before, right after (1 of 2)" in text
+    assert "the solver raised" in text
+
+
+def test_speed_is_tokens_over_seconds_of_the_same_step(run: Path) -> None:
+    metrics = [{"step": i, "reward": 0.5, "tokens": 1000.0 * i} for i in (1, 2, 3)]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(m) + "\n" for m in metrics))
+    (run / "timing.jsonl").write_text("".join(json.dumps({"step": i, "seconds": 0.25}) + "\n" for i in (2, 3)))  # step 1 was not timed
+    curves = {c["names"][0]: c["svg"] for c in _charts(read_lines(run / "metrics.jsonl"), read_lines(run / "timing.jsonl"))}
+    heights = [HEIGHT - BOTTOM - y for _, y in coordinates(str(curves["speed"]), "mean")]
+    # 8,000 and 12,000 tokens/s on an axis that ends at 15,000
+    assert heights == pytest.approx([(HEIGHT - TOP - BOTTOM) * v / 15 for v in (8, 12)], abs=0.1)
+
+
+def test_a_supervised_run_shows_its_loss_and_no_empty_charts(run: Path) -> None:
+    metrics = [{"step": i, "length": 0.0, "tokens": 0.0, "loss/sft": 2.0 / i} for i in (1, 2, 3)]
+    curves = [c["names"] for c in _charts(metrics, [])]
+    assert curves == [["loss/sft"]]
+
+
 def test_a_place_that_cannot_be_written_is_one_message(run: Path) -> None:
     with pytest.raises(StorageError, match="cannot write"):
         write_report(run, run / "run.json" / "report.html")
@@ -175,6 +201,12 @@ def test_any_values_give_a_drawing_without_nonsense(values: list[float]) -> None
     svg = str(chart([Curve("x", list(enumerate(values)))], unit="nats"))
     ElementTree.fromstring(svg)
     assert not re.search(r"\b(nan|inf)\b", svg)
+
+
+def test_steps_are_whole_numbers() -> None:
+    texts = [e.text or "" for e in ElementTree.fromstring(str(chart([Curve("a", [(2, 0.5), (3, 0.75)])], unit="u"))).iter("text")]
+    across = texts[texts.index("step") - 2 : texts.index("step")]
+    assert across == ["2", "3"]
 
 
 def test_nothing_measured_gives_no_drawing() -> None:

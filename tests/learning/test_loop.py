@@ -25,7 +25,9 @@ from thinkery.models.model import Model
 SMALL = Stage(steps=3, problems=4, samples=6, shards=4, max_tokens=6, optimizer=Optimizer(lr=1e-3))
 
 
-def run(model: Model, *stages: Stage | Repeat, seed: int = 0, task: Any = None, workers: int = 1) -> tuple[list[dict[str, float]], Learning]:
+def run(
+    model: Model, *stages: Stage | Repeat, seed: int = 0, task: Any = None, workers: int = 1
+) -> tuple[list[dict[str, float]], Learning]:
     """All metrics of a run on a copy of the model."""
     learning = Learning(Recipe(stages), Setting(task or Sums(), seed=seed), start_of(model), workers)
     metrics = []
@@ -122,7 +124,11 @@ def test_a_repeat_ends_when_told(warm: Model) -> None:
 def test_the_reference_is_the_policy_as_its_stage_began(warm: Model) -> None:
     """The KL to it is 0 in the first step of every stage, and only there."""
     stage = replace(
-        SMALL, steps=2, losses=(losses.policy_gradient(), losses.kl_penalty(0.1)), signals={"ref": logprobs_of("reference")}, advantage=advantages.raw
+        SMALL,
+        steps=2,
+        losses=(losses.policy_gradient(), losses.kl_penalty(0.1)),
+        signals={"ref": logprobs_of("reference")},
+        advantage=advantages.raw,
     )
     metrics, _ = run(warm, stage, replace(stage, name="again"))
     kl = [m["loss/kl"] for m in metrics]
@@ -135,7 +141,9 @@ def test_the_reference_is_the_policy_as_its_stage_began(warm: Model) -> None:
 def test_replay_of_a_stage(warm: Model) -> None:
     """STaR in two stages: collect and keep what was right, then learn it as text."""
     collect = replace(SMALL, name="collect", steps=2, select=select.solved, losses=(losses.entropy_bonus(0.0),), advantage=advantages.raw)
-    imitate = replace(SMALL, name="imitate", steps=3, samples=1, source=("stage", "collect"), reward=rewards.NOTHING, losses=(losses.cross_entropy(),))
+    imitate = replace(
+        SMALL, name="imitate", steps=3, samples=1, source=("stage", "collect"), reward=rewards.NOTHING, losses=(losses.cross_entropy(),)
+    )
     metrics, learning = run(warm, collect, imitate)
     assert weights_of(learning.model) != weights_of(warm)
     assert all(m["loss/sft"] > 0 and m["tokens"] == 0 for m in metrics[2:])
@@ -234,7 +242,9 @@ class Fragile(Sums):
         return super().verify(problem, reply, rollout)
 
 
-@pytest.mark.parametrize(("score", "says"), [(None, "ZeroDivisionError: the checker's own fault"), (float("nan"), "VerifierError: .* score nan")])
+@pytest.mark.parametrize(
+    ("score", "says"), [(None, "ZeroDivisionError: the checker's own fault"), (float("nan"), "VerifierError: .* score nan")]
+)
 def test_a_verifier_that_fails_is_outside_the_groups_statistics(score: Any, says: str, warm: Model) -> None:
     stage = replace(SMALL, steps=1)
     metrics, learning = run(warm, stage, task=Fragile({1}, score))
@@ -325,7 +335,12 @@ def test_grpo_learns_and_a_shuffled_reward_does_not(warm: Model) -> None:
 
     def rise(reward: rewards.Reward, seed: int) -> float:
         stage = Stage(
-            steps=60, problems=12, samples=16, reward=reward, advantage=advantages.group_normalised, optimizer=Optimizer(lr=3e-3, decay="none")
+            steps=60,
+            problems=12,
+            samples=16,
+            reward=reward,
+            advantage=advantages.group_normalised,
+            optimizer=Optimizer(lr=3e-3, decay="none"),
         )
         metrics, _ = run(warm, stage, seed=seed)
         accuracy = [m["accuracy"] for m in metrics]

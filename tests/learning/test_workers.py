@@ -32,7 +32,9 @@ STAGES = {
     "two epochs with a reference": replace(
         STAGE, epochs=2, losses=(losses.clipped(), losses.kl_penalty(0.1)), signals={"ref": logprobs_of("reference")}, cells=30
     ),
-    "gradients apart": replace(STAGE, losses=(losses.policy_gradient(), losses.entropy_bonus(0.01)), combine=lambda g: g["policy"] + g["entropy"]),
+    "gradients apart": replace(
+        STAGE, losses=(losses.policy_gradient(), losses.entropy_bonus(0.01)), combine=lambda g: g["policy"] + g["entropy"]
+    ),
     "branches": replace(STAGE, solver=SOLVERS["fork"], max_tokens=8),
     "spoken and sampled": replace(STAGE, solver=SOLVERS["spoken"], losses=(losses.policy_gradient(), losses.cross_entropy())),
     "demonstrations": replace(STAGE, source="demonstrations", reward=rewards.NOTHING, losses=(losses.cross_entropy(),)),
@@ -45,7 +47,12 @@ def outcome(learning: Learning) -> tuple[Any, ...]:
     metrics, records = [], []
     while not learning.done:
         metrics.append(learning.step())
-        records.append([(r.index, r.k, r.reply, r.verdict, r.rewards, [(t.ids, t.logp.tobytes(), t.text, t.role) for t in r.turns]) for r in learning.rollouts])
+        records.append(
+            [
+                (r.index, r.k, r.reply, r.verdict, r.rewards, [(t.ids, t.logp.tobytes(), t.text, t.role) for t in r.turns])
+                for r in learning.rollouts
+            ]
+        )
     return metrics, records, weights_of(learning.model)
 
 
@@ -167,7 +174,9 @@ def test_workers_go_with_their_driver() -> None:
         "l = Learning(Recipe((s,)), Setting(Sums()), model_of(), 3); l.enter()\n"
         "print(*[c.pid for c in l.executor.children], flush=True); time.sleep(60)\n"
     )
-    driver = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    driver = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    )
     assert driver.stdout is not None
     pids = list(map(int, driver.stdout.readline().split()))
     assert len(pids) == 2

@@ -26,7 +26,7 @@ REFUSED = {
 
 HELP = """Thinkery: find out which published way of learning to reason helps your model on your task.
 
-Start with `thinkery demo`: a tiny model learns to add from verifiable rewards, on a laptop, in under a minute."""
+Start with `thinkery demo`: a tiny model learns to add from verifiable rewards, on a laptop, in about a minute."""
 
 COMMANDS = {
     "demo": "Watch a tiny model learn to add from rewards alone.",
@@ -80,6 +80,7 @@ def app() -> App:
             sub.command(f"{module(group)}:{group}_{name}", name=name, help=line)
         top.command(sub)
 
+    top.meta.suppress_keyboard_interrupt = False
     top.meta.group_parameters = Group("Everywhere", sort_key=1)
 
     @top.meta.default

@@ -45,7 +45,7 @@ SCALARS = {
     for f in fields(Stage)
     if f.name in ("steps", "problems", "samples", "temperature", "max_tokens", "epochs", "minibatches", "shards", "cells")
 }
-OPTIMIZER = {f.name for f in fields(Optimizer)}
+OPTIMIZER = {f.name for f in fields(Optimizer)} - {"betas"}
 REMARK = (
     "What was seen: the model learnt when to think, not a new skill. Its warm start already held worked replies that mostly "
     "come out right, and short guesses that mostly do not; the reward made it choose the former."
@@ -115,7 +115,7 @@ def configured(recipe: Recipe, config: Mapping[str, Any]) -> Recipe:
         try:
             if kind is int and float(value) != int(float(value)):
                 raise ValueError
-            new = tuple(map(float, value)) if kind is tuple else kind(float(value)) if kind in (int, float) else str(value)
+            new = kind(float(value)) if kind in (int, float) else str(value)
         except (TypeError, ValueError) as error:
             raise BadConfig(f"setting {key!r} is {value!r}; it must be of type {kind.__name__}") from error
         if key in SCALARS:
@@ -173,7 +173,11 @@ def train(
     about = {"method": method, "task": the_task.name, "model": str(model), "seed": seed, "size": size, "config": settings, "solver": solver}
     stages = [{"name": s.name, "steps": s.steps} for s in recipe.flat()]
     about |= {"command": command(), "stages": stages, "parameters": sum(p.numel() for p in loaded.decoder.parameters())}
-    folder = Path(out) if out is not None else Path("runs") / f"{Path(method).stem}-{the_task.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder = (
+        Path(out)
+        if out is not None
+        else Path("runs") / f"{'+'.join(Path(m).stem for m in method.split('+'))}-{the_task.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    )
     run = Run(folder, about, resume)
     job = _Job(run, Learning(recipe, setting, loaded, workers), loaded, the_task, evaluate, solver, listen or silent)
     job.tell(Event("saved", {"path": str(folder), "what": "run folder"}))

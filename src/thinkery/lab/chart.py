@@ -63,7 +63,8 @@ def chart(curves: Sequence[Curve], *, unit: str, bounds: tuple[float, float] | N
     xs = [x for c in kept for x, _ in c.points]
     ys = [y for c in kept for _, y in c.points]
     low, high = min([*ys, *(bounds or ())]), max([*ys, *(bounds or ())])
-    across, up = ticks(*_apart(min(xs), max(xs))), ticks(*_apart(low, high))
+    across = [step for step in ticks(*_apart(min(xs), max(xs))) if step == int(step)]
+    up = ticks(*_apart(low, high))
     frame = _Frame(*_apart(min(xs), max(xs)), up[0], up[-1])
     body = Markup("").join((*_grid(frame, across, up, unit), *_lines(frame, kept)))
     title = f"{', '.join(c.name for c in kept)} ({unit}) over training steps"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import platform
+import shlex
 import signal
 import sys
 import threading
@@ -182,7 +182,9 @@ def _warn(metrics: Mapping[str, float], step: int, listen: Listener) -> None:
 
 def command() -> str:
     """The command line, as one would type it again."""
-    return " ".join(["thinkery", *sys.argv[1:]]) if os.path.basename(sys.argv[0]).startswith("thinkery") else ""
+    program = Path(sys.argv[0])
+    ours = program.stem == "thinkery" or program.parts[-2:] == ("thinkery", "__main__.py")
+    return shlex.join(["thinkery", *sys.argv[1:]]) if ours else ""
 
 
 __all__ = ["Interrupts", "Run", "StorageError", "command", "drive", "versions"]
