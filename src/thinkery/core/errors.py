@@ -22,12 +22,24 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class ThinkeryError(Exception):
     """Base of all errors raised on purpose."""
 
     status = 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """The message is made in `__init__`, so an error is not made anew from its arguments when it comes from another process."""
+        return _again, (type(self), self.args, vars(self))
+
+
+def _again(kind: type[ThinkeryError], args: tuple[Any, ...], state: dict[str, Any]) -> ThinkeryError:
+    error = kind.__new__(kind)
+    error.args = args
+    vars(error).update(state)
+    return error
 
 
 class InputError(ThinkeryError, ValueError):

@@ -7,6 +7,7 @@ alone, in company, decoded or prefilled.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -89,9 +90,17 @@ class CpuPlan:
         """One token for every live lane (see `lanes.Lanes`), recorded there; True where the reply is over by end token or limit."""
         tree.room(len(live))
         over = np.empty(len(live), np.bool_)
-        _sample(
-            live, lanes.at, lanes.pos, lanes.limit, lanes.setting, lanes.address, lanes.token, lanes.logp, lanes.node, self.hidden, slot_of,
-            self.head, self.embed.shape[0], *settings, end, tree.parent, tree.token, tree.depth, tree.table, tree.count, over,
+        temperature, top_p, top_k = settings
+        logps, row_of, first = _distributions(
+            live, lanes.at, lanes.setting, self.hidden, slot_of, self.head, self.embed.shape[0], temperature
+        )
+        masses = logps
+        if (top_p < 1).any() or (top_k > 0).any():
+            masses = logps.copy()
+            truncate(masses, lanes.setting[first], top_p, top_k)
+        _draw_all(
+            live, lanes.at, lanes.pos, lanes.limit, lanes.setting, lanes.address, lanes.token, lanes.logp, lanes.node, logps, masses,
+            row_of, first, temperature, end, tree.parent, tree.token, tree.depth, tree.table, tree.count, over,
         )  # fmt: skip
         return over
 
@@ -109,11 +118,16 @@ class CpuPlan:
         return torch.from_numpy(self.hidden[slots])
 
 
+def compiled() -> bool:
+    """Whether the kernels are compiled for this machine already; the first use of all compiles them, which takes some seconds."""
+    return any(Path(_extend.stats.cache_path).glob("plan_cpu._extend-*.nbi"))
+
+
 @njit(cache=True)
 def _logits(hidden, head, out):  # type: ignore[no-untyped-def]
     rows, width = hidden.shape
     columns = out.shape[1]
-    multiply(hidden.reshape(-1), 0, width, 1, rows, head, 0, width, columns, out.reshape(-1), 0, columns)
+    multiply(hidden.ravel(), 0, width, 1, rows, head, 0, width, columns, out.ravel(), 0, columns)
 
 
 @njit(**FAST)
@@ -137,12 +151,12 @@ def _extend(w, offsets, sizes, eps, embed, norm, cos, sin, keys, values, hidden,
         x[r] = embed[tokens[r]]
     scores = np.empty(longest, np.float32)
     scale = np.float32(size**-0.5)
-    key_bank, value_bank, pool = keys.reshape(-1), values.reshape(-1), keys.shape[1]
+    key_bank, value_bank, pool = keys.ravel(), values.ravel(), keys.shape[1]
     for i in range(layers):
         o = offsets[i]
         base = i * pool * k
         rms_norm(x, w[o[0] : o[0] + width], eps, h, inverse)
-        multiply(h.reshape(-1), 0, width, 1, rows, w, o[1], width, q + 2 * k, qkv.reshape(-1), 0, q + 2 * k)
+        multiply(h.ravel(), 0, width, 1, rows, w, o[1], width, q + 2 * k, qkv.ravel(), 0, q + 2 * k)
         if o[2] >= 0:
             _add_bias(qkv, w, o[2], rows, q + 2 * k)
         for r in range(rows):
@@ -158,17 +172,17 @@ def _extend(w, offsets, sizes, eps, embed, norm, cos, sin, keys, values, hidden,
                 value_bank[at + j] = qkv[r, q + k + j]
         for r in range(rows):
             attend(
-                qkv.reshape(-1), r * (q + 2 * k), heads, kv, size, key_bank, value_bank, k, base, index, i0[r], count[r], scores,
-                att.reshape(-1), r * q, lse, 0,
+                qkv.ravel(), r * (q + 2 * k), heads, kv, size, key_bank, value_bank, k, base, index, i0[r], count[r], scores,
+                att.ravel(), r * q, lse, 0,
             )  # fmt: skip
-        multiply(att.reshape(-1), 0, q, 1, rows, w, o[5], q, width, h.reshape(-1), 0, width)
+        multiply(att.ravel(), 0, q, 1, rows, w, o[5], q, width, h.ravel(), 0, width)
         if o[6] >= 0:
             _add_bias(h, w, o[6], rows, width)
         x += h
         rms_norm(x, w[o[7] : o[7] + width], eps, h, inverse)
-        multiply(h.reshape(-1), 0, width, 1, rows, w, o[8], width, 2 * ff, gate_up.reshape(-1), 0, 2 * ff)
+        multiply(h.ravel(), 0, width, 1, rows, w, o[8], width, 2 * ff, gate_up.ravel(), 0, 2 * ff)
         swiglu(gate_up, act)
-        multiply(act.reshape(-1), 0, ff, 1, rows, w, o[9], ff, width, h.reshape(-1), 0, width)
+        multiply(act.ravel(), 0, ff, 1, rows, w, o[9], ff, width, h.ravel(), 0, width)
         x += h
     rms_norm(x, norm, eps, h, inverse)
     for r in range(rows):
@@ -178,10 +192,12 @@ def _extend(w, offsets, sizes, eps, embed, norm, cos, sin, keys, values, hidden,
 @njit(**FAST)
 def _norm_heads(qkv, r, column, heads, weight, eps):  # type: ignore[no-untyped-def]
     size = weight.shape[0]
-    view = qkv[r, column : column + heads * size].copy().reshape(heads, size)
-    out, inverse = np.empty_like(view), np.empty(heads, np.float32)
-    rms_norm(view, weight, eps, out, inverse)
-    qkv[r, column : column + heads * size] = out.reshape(-1)
+    one, out, inverse = np.empty((1, size), np.float32), np.empty((1, size), np.float32), np.empty(1, np.float32)
+    for h in range(heads):
+        at = column + h * size
+        one[0] = qkv[r, at : at + size]
+        rms_norm(one, weight, eps, out, inverse)
+        qkv[r, at : at + size] = out[0]
 
 
 @njit(cache=True)
@@ -196,25 +212,27 @@ def uniform(address, position):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def cumulative(logps, columns, top_p, top_k, sums):  # type: ignore[no-untyped-def]
-    """sums[v] = mass of tokens 0..v after nucleus (Holtzman et al. 2020) and top-k truncation; not normalised."""
-    if top_p >= 1.0 and top_k <= 0:
-        total = 0.0
-        for v in range(columns):
-            total += np.float64(exp(logps[v]))
-            sums[v] = total
-        return
-    order = np.argsort(-logps[:columns], kind="mergesort")
-    keep = np.zeros(columns, np.bool_)
-    mass = 0.0
-    for i in range(columns):
-        if (top_k > 0 and i >= top_k) or mass >= top_p:
-            break
-        keep[order[i]] = True
-        mass += np.float64(exp(logps[order[i]]))
+def truncate(logps, setting, top_p, top_k):  # type: ignore[no-untyped-def]
+    """Set to -inf what lies outside the nucleus (Holtzman et al. 2020) or the top k of each row's setting."""
+    for r in range(logps.shape[0]):
+        p, k = top_p[setting[r]], top_k[setting[r]]
+        if p >= 1.0 and k <= 0:
+            continue
+        order = np.argsort(-logps[r], kind="mergesort")
+        mass = 0.0
+        for i in range(order.shape[0]):
+            beyond = (k > 0 and i >= k) or mass >= p
+            mass += np.float64(exp(logps[r, order[i]]))
+            if beyond:
+                logps[r, order[i]] = -np.inf
+
+
+@njit(cache=True)
+def cumulative(logps, sums):  # type: ignore[no-untyped-def]
+    """sums[v] = mass of tokens 0..v; -inf has none."""
     total = 0.0
-    for v in range(columns):
-        if keep[v]:
+    for v in range(logps.shape[0]):
+        if logps[v] > -np.inf:
             total += np.float64(exp(logps[v]))
         sums[v] = total
 
@@ -260,29 +278,37 @@ def distinct(live, at, setting):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _sample(  # type: ignore[no-untyped-def]
-    live, at, pos, limit, setting, address, token, logp, node, hidden, slot_of, head, columns, temperature, top_p, top_k, end,
-    tree_parent, tree_token, tree_depth, tree_table, tree_count, over,
-):  # fmt: skip
+def _distributions(live, at, setting, hidden, slot_of, head, columns, temperature):  # type: ignore[no-untyped-def]
+    """Log-probabilities [rows, V] of the distinct rows at their temperatures; the row of each lane; a lane of each row."""
     row_of, first = distinct(live, at, setting)
-    rows, width = first.shape[0], hidden.shape[1]
-    gathered, logits = np.empty((rows, width), np.float32), np.empty((rows, columns), np.float32)
-    sums, best = np.empty((rows, columns), np.float64), np.empty(rows, np.int32)
+    rows = first.shape[0]
+    gathered, logps = np.empty((rows, hidden.shape[1]), np.float32), np.empty((rows, columns), np.float32)
     for r in range(rows):
         gathered[r] = hidden[slot_of[at[first[r]]]]
-    _logits(gathered, head, logits)
+    _logits(gathered, head, logps)
     for r in range(rows):
-        s = setting[first[r]]
-        t = temperature[s]
-        log_softmax_row(logits[r], columns, np.float32(1) / np.float32(t) if t > 0 else np.float32(1))
-        best[r] = np.argmax(logits[r, :columns]) if t <= 0 else -1
-        if t > 0:
-            cumulative(logits[r], columns, top_p[s], top_k[s], sums[r])
+        t = temperature[setting[first[r]]]
+        log_softmax_row(logps[r], columns, np.float32(1) / np.float32(t) if t > 0 else np.float32(1))
+    return logps, row_of, first
+
+
+@njit(cache=True)
+def _draw_all(  # type: ignore[no-untyped-def]
+    live, at, pos, limit, setting, address, token, logp, node, logps, masses, row_of, first, temperature, end,
+    tree_parent, tree_token, tree_depth, tree_table, tree_count, over,
+):  # fmt: skip
+    rows, columns = logps.shape
+    sums, best = np.empty((rows, columns), np.float64), np.empty(rows, np.int32)
+    for r in range(rows):
+        greedy = temperature[setting[first[r]]] <= 0
+        best[r] = np.argmax(logps[r]) if greedy else -1
+        if not greedy:
+            cumulative(masses[r], sums[r])
     for i in range(live.shape[0]):
         lane, r = live[i], row_of[i]
         p = pos[lane]
         v = best[r] if best[r] >= 0 else draw(sums[r], columns, uniform(address[lane], p))
         below = child(tree_parent, tree_token, tree_depth, tree_table, tree_count, at[lane], v)
-        token[lane, p], logp[lane, p], node[lane, p] = v, logits[r, v], below
+        token[lane, p], logp[lane, p], node[lane, p] = v, logps[r, v], below
         at[lane], pos[lane] = below, p + 1
         over[i] = v == end or p + 1 >= limit[lane]

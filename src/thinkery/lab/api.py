@@ -19,6 +19,7 @@ from ..core.context import Turn
 from ..core.errors import BadConfig, InputError, StorageError
 from ..core.rng import address
 from ..engines.local import LocalEngine
+from ..engines.plan_cpu import compiled
 from ..engines.session import Sampling, Session
 from ..engines.session import drive as drive_engine
 from ..learning.checkpoint import write_json
@@ -216,6 +217,8 @@ class _Job:
 
     def carry_out(self, checkpoint_every_s: float) -> tuple[Evaluation | None, Evaluation | None]:
         """Evaluate, preview, learn, save, evaluate."""
+        if not compiled():
+            self.tell(Event("note", {"text": "compiling the kernels for this machine: once, about half a minute"}))
         before = self._before()
         if not self.run.resumed:
             preview(self.learning, self.tell)

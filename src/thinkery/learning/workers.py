@@ -7,11 +7,12 @@ computed here.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import multiprocessing as mp
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
@@ -136,7 +137,8 @@ class Processes:
         torch.set_num_threads(1)  # a forked child must not meet a pool of threads that exists only in its parent
         for rank in range(1, workers):
             here, there = context.Pipe()
-            child = context.Process(target=_serve, args=(inline, there, list(self.pipes.values())), daemon=True)
+            ours = [*self.pipes.values(), here]  # the driver's ends: a child that kept one would outlive a driver that is killed
+            child = context.Process(target=_serve, args=(inline, there, ours), daemon=True)
             child.start()
             there.close()
             self.pipes[rank] = here
@@ -164,6 +166,15 @@ class Processes:
             raise value
         return value
 
+    @contextlib.contextmanager
+    def _all_or_none(self) -> Iterator[None]:
+        """After an error no answer may be left in a pipe for the next question."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
     def _share(self, work: Callable[[int], Any], message: Callable[[int], Any]) -> dict[int, Any]:
         """`work(shard)` for every shard, those of other ranks by `message(shards)`; results by shard."""
         mine = {rank: [s for s in range(self.stage.shards) if s % self.workers == rank] for rank in range(self.workers)}
@@ -175,6 +186,10 @@ class Processes:
         return done
 
     def collect(self, step: int, shards: Sequence[Sequence[Unit]]) -> list[Rollout]:
+        with self._all_or_none():
+            return self._collect(step, shards)
+
+    def _collect(self, step: int, shards: Sequence[Sequence[Unit]]) -> list[Rollout]:
         version = self.inline.learner.decoder.version
         collector = self.inline.collector
         root: list[Context] = []
@@ -203,7 +218,8 @@ class Processes:
         learner, version = self.inline.learner, self.inline.learner.decoder.version
         work = lambda s: shard_gradient(learner, self.stage, batch, plan, s, old, self.inline.buffer[s])
         message = lambda rank: ("gradients", version, rank, self.workers, batch, plan, old)
-        done = self._share(work, message)
+        with self._all_or_none():
+            done = self._share(work, message)
         return self.inline.buffer, merged([done[s] for s in range(self.stage.shards)])
 
     def close(self) -> None:

@@ -206,7 +206,7 @@ def tree_attention(qkv, heads, kv, first, parents, out, lse):  # type: ignore[no
     width = stride // (heads + 2 * kv)
     longest = longest_path(first, parents)
     index, scores = np.empty(longest, np.int32), np.empty(longest, qkv.dtype)
-    flat, flat_out, flat_lse = qkv.reshape(-1), out.reshape(-1), lse.reshape(-1)
+    flat, flat_out, flat_lse = qkv.ravel(), out.ravel(), lse.ravel()
     values = flat[kv * width :]  # so that keys and values of a node share one column offset
     column = heads * width
     for n in range(nodes):
@@ -241,7 +241,7 @@ def tree_attention_backward(dout, qkv, out, lse, heads, kv, first, parents, d): 
     group = heads // kv
     longest = longest_path(first, parents)
     index, share, slope = np.empty(longest, np.int32), np.empty(longest, qkv.dtype), np.empty(longest, qkv.dtype)
-    x, dx, o, do = qkv.reshape(-1), d.reshape(-1), out.reshape(-1), dout.reshape(-1)
+    x, dx, o, do = qkv.ravel(), d.ravel(), out.ravel(), dout.ravel()
     for n in range(nodes):
         count = path_length(first, parents, n)
         path(first, parents, n, count, index)
