@@ -99,7 +99,7 @@ def test_a_worker_killed_at_work_loses_nothing(warm: Model) -> None:
         driver = os.getpid()
 
         def verify(self, problem: Problem, reply: Any, rollout: Rollout | None = None) -> Any:
-            if rollout is not None and rollout.step == 1 and os.getpid() != self.driver and rollout.index % 6 == 1:
+            if rollout is not None and rollout.step == 1 and os.getpid() != self.driver and rollout.index % 6 == 2:
                 os.kill(os.getpid(), signal.SIGKILL)
             return super().verify(problem, reply, rollout)
 
@@ -109,8 +109,17 @@ def test_a_worker_killed_at_work_loses_nothing(warm: Model) -> None:
         return -p.ratio * rows.wide("advantage").sign()
 
     stage = replace(STAGE, cells=10, losses=(losses.Loss("policy", losses.policy_gradient().weight, deadly),))
-    run = lambda workers: outcome(Learning(Recipe((stage,)), Setting(Deadly()), start_of(warm), workers))
-    assert run(4) == run(1)
+    make = lambda workers: Learning(Recipe((stage,)), Setting(Deadly()), start_of(warm), workers)
+    learning, left, metrics = make(4), [], []
+    for _ in range(2):
+        metrics.append(learning.step())
+        assert isinstance(learning.executor, Processes)
+        left.append(len(learning.executor.pipes))
+    assert left == [2, 1]
+    rest, _, weights = outcome(learning)
+    straight = outcome(make(1))
+    assert metrics + rest == straight[0]
+    assert weights == straight[2]
 
 
 def test_a_workers_error_is_raised_here(warm: Model) -> None:

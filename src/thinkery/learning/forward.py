@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from numba import njit
 from torch import Tensor
 
 from ..models.decoder import Decoder
-from ..models.layout import preorder, rectangle
+from ..models.layout import Layout, preorder, rectangle
 from .batch import Array, Batch
 
 
@@ -33,23 +33,94 @@ def logprobs(decoder: Decoder, batch: Batch, rows: Array, upto: Array, shared: b
     Two tensors [r, T], 0 where not computed; and counts: cells (tokens in the forward pass), values (distinct outputs).
     `shared` False computes every row by itself: the oracle, and the lane for models whose prefixes cannot be shared.
     """
-    if shared and decoder.shareable:
-        layout, sources, targets, temperature, index = _tree(batch, rows, upto)
-    else:
-        layout, sources, targets, temperature, index = _rows(batch, rows, upto)
-    hidden = decoder(layout)[torch.as_tensor(sources, device=decoder.device)]
-    logp, entropy = decoder.token_logprobs(hidden, torch.as_tensor(targets), torch.as_tensor(temperature))
-    at = torch.as_tensor(np.where(index < 0, len(targets), index), device=decoder.device)
-    spread = lambda v: torch.cat([v, v.new_zeros(1)])[at]
-    return spread(logp), spread(entropy), {"cells": len(layout), "values": len(targets)}
+    done, counts = [], {"cells": 0, "values": 0}
+    used = np.flatnonzero(upto[rows] > 0)
+    for packed, mine in _lanes(decoder, batch, rows[used], upto, shared):
+        hidden = decoder(packed.layout)[torch.as_tensor(packed.sources, device=decoder.device)]
+        logp, entropy = decoder.token_logprobs(hidden, torch.as_tensor(packed.targets), torch.as_tensor(packed.temperature))
+        index = torch.as_tensor(np.where(packed.index < 0, len(packed.targets), packed.index), device=decoder.device)
+        spread = lambda v, at=index: torch.cat([v, v.new_zeros(1)])[at]
+        done.append((mine, spread(logp), spread(entropy)))
+        counts["cells"], counts["values"] = counts["cells"] + len(packed.layout), counts["values"] + len(packed.targets)
+    if len(done) == 1 and len(used) == len(rows):
+        return done[0][1], done[0][2], counts
+    at = np.full(len(rows), len(used))  # rows that nothing needs get zeros
+    at[used[np.concatenate([mine for mine, _, _ in done])]] = np.arange(len(used))
+    back = torch.as_tensor(at, device=decoder.device)
+    gather = lambda parts: torch.cat([*parts, parts[0].new_zeros(1, parts[0].shape[1])])[back]
+    return gather([logp for _, logp, _ in done]), gather([e for _, _, e in done]), counts
 
 
-def _tree(batch: Batch, rows: Array, upto: Array) -> tuple[Any, ...]:
+@dataclass(frozen=True)
+class _Packed:
+    """Rows ready for one forward pass: where in the layout each value comes from, its target and temperature, and index [r, T] into the values."""
+
+    layout: Layout
+    sources: Array
+    targets: Array
+    temperature: Array
+    index: Array
+
+
+def _lanes(decoder: Decoder, batch: Batch, rows: Array, upto: Array, shared: bool) -> list[tuple[_Packed, Array]]:
+    """The forward passes that compute the rows (all of them needed), each with the positions of its rows.
+
+    Compiled attention costs the sum of path lengths, so all rows are one tree. Elsewhere a tree is a mask of tokens by tokens:
+    then every group has a tree of its own, and one that shares too little is computed as rows.
+    """
+    everything = np.arange(len(rows))
+    if not (shared and decoder.shareable):
+        return [(_rows(batch, rows, upto), everything)]
+    if decoder.compiled:
+        return [(_tree(batch, rows, upto), everything)]
+    trees, plain = [], []
+    for g in np.unique(batch.group[rows]):
+        mine = np.flatnonzero(batch.group[rows] == g)
+        tree = _tree(batch, rows[mine], upto)
+        lengths = batch.depth[batch.tip[rows[mine]]] + upto[rows[mine]]
+        if _cost(decoder, len(tree.layout), len(tree.layout)) <= _cost(decoder, len(lengths) * int(lengths.max()), int(lengths.max())):
+            trees.append((tree, mine))
+        else:
+            plain.append(mine)
+    out = [(_joined([t for t, _ in trees]), np.concatenate([m for _, m in trees]))] if trees else []
+    if plain:
+        rest = np.concatenate(plain)
+        out.append((_rows(batch, rows[rest], upto), rest))
+    return out
+
+
+def _cost(decoder: Decoder, cells: int, keys: int) -> float:
+    """Operations of a forward pass over `cells` tokens that each meet `keys` others."""
+    c = decoder.config
+    return cells * (2.0 * sum(p.numel() for p in decoder.parameters()) + 4.0 * c.heads * c.head_width * c.layers * keys)
+
+
+def _joined(packed: list[_Packed]) -> _Packed:
+    """Several trees side by side."""
+    at = np.cumsum([0] + [len(p.layout) for p in packed])
+    values = np.cumsum([0] + [len(p.targets) for p in packed])
+    over = lambda f: np.concatenate([f(p, int(a), int(v)) for p, a, v in zip(packed, at, values)])
+    layout = Layout(
+        over(lambda p, a, v: p.layout.tokens),
+        over(lambda p, a, v: p.layout.positions),
+        over(lambda p, a, v: p.layout.first + np.int32(a)),
+        over(lambda p, a, v: np.where(p.layout.parents < 0, -1, p.layout.parents + a).astype(np.int32)),
+    )
+    return _Packed(
+        layout,
+        over(lambda p, a, v: p.sources + a),
+        over(lambda p, a, v: p.targets),
+        over(lambda p, a, v: p.temperature),
+        over(lambda p, a, v: np.where(p.index < 0, -1, p.index + v)),
+    )
+
+
+def _tree(batch: Batch, rows: Array, upto: Array) -> _Packed:
     order, parent, sources, targets, kinds, index = _collect(
         batch.parent, batch.token, batch.depth, batch.node, batch.tip, _kinds(batch.temperature), rows, upto
     )
     layout, place = preorder(parent, batch.token[order].astype(np.int64), batch.depth[order].astype(np.int64))
-    return layout, place[sources], targets, np.unique(batch.temperature)[kinds], index
+    return _Packed(layout, place[sources], targets, np.unique(batch.temperature)[kinds], index)
 
 
 def _kinds(temperature: Array) -> Array:
@@ -100,7 +171,7 @@ def _collect(parent, token, depth, node, tip, kind, rows, upto):  # type: ignore
     return order[:count], above[:count], sources[:values], targets[:values], of_kind[:values], index
 
 
-def _rows(batch: Batch, rows: Array, upto: Array) -> tuple[Any, ...]:
+def _rows(batch: Batch, rows: Array, upto: Array) -> _Packed:
     """Every row as a sequence of its own, padded to a rectangle."""
     index = np.full((len(rows), batch.node.shape[1]), -1, np.int64)
     sequences: list[list[int]] = []
@@ -123,4 +194,4 @@ def _rows(batch: Batch, rows: Array, upto: Array) -> tuple[Any, ...]:
         targets += s[len(s) - n :]
         temperature += [float(batch.temperature[rows[i]])] * n
     layout = rectangle([s[:-1] for s in sequences])
-    return layout, np.array(sources), np.array(targets, np.int64), np.array(temperature, np.float32), index
+    return _Packed(layout, np.array(sources), np.array(targets, np.int64), np.array(temperature, np.float32), index)
