@@ -100,6 +100,7 @@ def test_equal_changes_are_no_clash() -> None:
     with pytest.raises(InputError, match="both change 'curriculum'"):
         combine(SETTING, {"a": default(SETTING).rl(curriculum=in_order(digits=2)), "b": default(SETTING).rl(curriculum=in_order(digits=3))})
     fixed = lambda n: default(SETTING).rl(solver=partial(single, tools=n))
+    combine(SETTING, {"a": fixed(1), "b": fixed(1)})
     with pytest.raises(InputError, match="both change 'solver'"):
         combine(SETTING, {"a": fixed(1), "b": fixed(2)})
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ..core.errors import BadModel, StorageError
@@ -110,7 +111,7 @@ def load(learning: Learning, folder: Path) -> None:
                 for name, p in frozen.named_parameters():
                     p.copy_(saved[name])
             learning.frozen[path.stem.removeprefix("frozen-")] = frozen.to(decoder.device).requires_grad_(False)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise BadModel(
             f"the checkpoint {folder} does not fit this run: {type(error).__name__} {error}; start anew with another --out"
         ) from error

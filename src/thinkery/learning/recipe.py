@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,10 @@ class Stage:
         for name in ("steps", "problems", "samples", "epochs", "minibatches", "shards", "cells"):
             if getattr(self, name) < 1:
                 raise BadConfig(f"stage {self.name!r}: {name} is {getattr(self, name)}, must be at least 1")
+        names = [loss.name for loss in self.losses]
+        for name in names:
+            if names.count(name) > 1:
+                raise BadConfig(f"stage {self.name!r}: two losses are named {name!r}; metrics and `combine` tell them apart by name")
         if self.temperature <= 0 and self.source == "task":
             raise BadConfig(f"stage {self.name!r}: temperature {self.temperature} samples nothing to learn from; use a positive one")
 
@@ -202,6 +207,8 @@ def _same(a: Any, b: Any) -> bool:
     if hasattr(a, "__dataclass_fields__"):
         return all(_same(getattr(a, f), getattr(b, f)) for f in a.__dataclass_fields__)
     if hasattr(a, "__code__"):
-        cells = lambda f: tuple(c.cell_contents for c in f.__closure__ or ())
-        return a.__code__ is b.__code__ and _same(cells(a), cells(b)) and _same(a.__defaults__, b.__defaults__)
+        held = lambda f: (*(c.cell_contents for c in f.__closure__ or ()), f.__defaults__, *sorted((f.__kwdefaults__ or {}).items()))
+        return a.__code__ is b.__code__ and _same(held(a), held(b))
+    if isinstance(a, partial):
+        return _same((a.func, a.args, *sorted(a.keywords.items())), (b.func, b.args, *sorted(b.keywords.items())))
     return bool(a == b)
