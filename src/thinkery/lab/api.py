@@ -328,4 +328,4 @@ def _story(before: Evaluation, after: Evaluation) -> tuple[str, ...]:
     return (*lines, REMARK)
 
 
-DEMO: dict[str, Any] = {"steps": 150, "problems": 16, "samples": 16}
+DEMO: dict[str, Any] = {"steps": 100, "problems": 8, "samples": 16}
