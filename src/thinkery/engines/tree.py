@@ -20,6 +20,7 @@ class Tree:
     """parent, token, depth: int32 [capacity]; the first `len(tree)` entries are nodes. Node 0 is the empty root, at depth -1."""
 
     def __init__(self, capacity: int = 1024) -> None:
+        capacity = 1 << max(capacity - 1, 1).bit_length()  # a power of two: the table is probed by a mask
         self.parent = np.full(capacity, -1, np.int32)
         self.token = np.zeros(capacity, np.int32)
         self.depth = np.full(capacity, -1, np.int32)
