@@ -53,7 +53,7 @@ class UnknownName(InputError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
         names = sorted(known)
-        close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
         guess = f" Did you mean {' or '.join(close)}?" if close else ""
         listed = f" Known: {', '.join(names[:20])}{', …' if len(names) > 20 else ''}." if names else ""
         super().__init__(f"unknown {kind} {name!r}.{guess}{listed}{' ' + hint if hint else ''}")
