@@ -137,6 +137,7 @@ SOLVERS: dict[str, Callable[..., Coroutine[Any, Any, Reply]]] = {
     "triple": triple,
     "spoken": spoken,
 }
+TWELVE = Sampling(max_tokens=12)
 TRAINS = ("policy", "proposer", "solver")
 
 
@@ -148,7 +149,7 @@ def rollouts_of(
     seed: int = 0,
     units: Sequence[tuple[int, int]] | None = None,
     cast: dict[str, LocalEngine] | None = None,
-    sampling: Sampling = Sampling(max_tokens=12),
+    sampling: Sampling = TWELVE,
 ) -> list[Rollout]:
     """Rollouts on the tiny task in the units' order, without the loop; a solver that raises leaves `error`."""
     task = Sums()

@@ -12,7 +12,9 @@ from thinkery.core.errors import BadData, InputError, MissingExtra, RunError, Th
 
 
 def test_unknown_names_suggest_what_was_meant() -> None:
-    assert str(UnknownName("method", "grop", ["grpo", "rloo", "dapo"])) == "unknown method 'grop'. Did you mean grpo? Known: dapo, grpo, rloo."
+    assert (
+        str(UnknownName("method", "grop", ["grpo", "rloo", "dapo"])) == "unknown method 'grop'. Did you mean grpo? Known: dapo, grpo, rloo."
+    )
     assert str(UnknownName("model", "x", [], "Give a folder.")) == "unknown model 'x'. Give a folder."
     many = str(UnknownName("task", "zzz", [f"t{i:02}" for i in range(30)]))
     assert "t19, …." in many

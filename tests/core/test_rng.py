@@ -41,7 +41,10 @@ def test_goldens() -> None:
 def test_other_processes_agree() -> None:
     code = "from thinkery.core.rng import *; print(address(1, 'a', 'b', -2), rng('x', 5).random())"
     env = {"PYTHONPATH": os.pathsep.join(sys.path), "PATH": os.environ["PATH"]}
-    out = {subprocess.run([sys.executable, "-c", code], env=env | {"PYTHONHASHSEED": h}, capture_output=True, text=True, check=True).stdout for h in "123"}
+    out = {
+        subprocess.run([sys.executable, "-c", code], env=env | {"PYTHONHASHSEED": h}, capture_output=True, text=True, check=True).stdout
+        for h in "123"
+    }
     assert out == {f"{address(1, 'a', 'b', -2)} {rng('x', 5).random()}\n"}
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from tests.support import Sums, model_of, start_of, weights_of
+from tests.support import Sums, start_of, weights_of
 from thinkery.core.errors import BadConfig, PromptTooLong, RewardError, SolverError
 from thinkery.core.records import Question, Reply, Rollout, Verdict
-from thinkery.core.rng import rng
 from thinkery.engines.session import Session
 from thinkery.learning import advantages, losses, rewards, select
 from thinkery.learning.curriculum import Curriculum, in_order
@@ -217,7 +217,7 @@ def test_a_reward_that_raises_is_named(warm: Model) -> None:
     def broken(rollouts: Sequence[Rollout]) -> list[float]:
         return [len(r.nonsense) for r in rollouts]  # type: ignore[attr-defined]
 
-    with pytest.raises(RewardError, match="'length' raised AttributeError: .*nonsense"):
+    with pytest.raises(RewardError, match=r"'length' raised AttributeError: .*nonsense"):
         run(warm, replace(SMALL, reward=rewards.weighted(length=broken)))
 
 
@@ -291,6 +291,45 @@ def test_an_over_long_prompt_is_the_users_error(warm: Model) -> None:
         run(warm, SMALL, task=Long())
 
 
+def test_a_rollout_that_outgrows_the_context_is_cut_off(warm: Model) -> None:
+    """Because of what it wrote itself, so it scores 0 and the run goes on; what it wrote is still learnt from."""
+
+    async def outgrowing(model: Session, question: Question, tools: Any = None) -> Reply:
+        context = model.context(question)
+        for _ in range(5 if question.prompt.startswith("0") else 1):
+            turn = await model.ask(context)
+            context = context + turn + "1" * 70
+        return Reply.of(turn)
+
+    metrics, learning = run(warm, replace(SMALL, steps=1, solver=outgrowing))
+    long = [r for r in learning.rollouts if r.index == 0]
+    assert {len(r.turns) for r in long} == {3}
+    assert all(r.error is None and r.reply is not None and r.reply.truncated and r.verdict is not None for r in long)
+    assert long[0].reply is not None
+    assert long[0].reply.text == "".join(t.text for t in long[0].turns)
+    assert metrics[0]["truncated"] >= 6 / 24
+    assert metrics[0]["errors"] == 0
+
+
+def test_unverified_rollouts_are_no_zeros(warm: Model) -> None:
+    stage = replace(SMALL, source="demonstrations", losses=(losses.cross_entropy(),))
+    with pytest.raises(RewardError, match=r"'correct' raised ValueError: problem 0\+0 has no verdict .*: use reward=NOTHING"):
+        run(warm, stage)
+
+
+def test_bfloat16_learns_almost_the_same(warm: Model) -> None:
+    """Float32 masters, bfloat16 compute: another decode plan, plain torch operations, gradients in float32."""
+    half = start_of(warm)
+    half.decoder.compute = torch.bfloat16
+    learning = Learning(Recipe((replace(SMALL, samples=16),)), Setting(Sums()), half)
+    metrics = [learning.step() for _ in range(3)]
+    exact, _ = run(warm, replace(SMALL, samples=16))
+    assert all(p.dtype == torch.float32 for p in half.decoder.parameters())
+    assert 0 < metrics[0]["drift"] < 0.02
+    assert abs(metrics[0]["entropy"] - exact[0]["entropy"]) < 0.1
+    assert weights_of(half) != weights_of(warm)
+
+
 def test_unknown_sources_and_styles_are_named(warm: Model) -> None:
     with pytest.raises(BadConfig, match="unknown source 'web'; choose task, demonstrations"):
         run(warm, replace(SMALL, source="web"))
@@ -321,44 +360,6 @@ def test_demonstrations_follow_their_shares(warm: Model) -> None:
     assert 35 < spoken < 90
     assert metrics[0]["tokens"] == 0
     assert all(t.forced and t.weight is not None and t.weight.tolist() == [1.0] * t.n for r in learning.rollouts for t in r.turns)
-
-
-# ---- it learns
-
-
-def test_grpo_learns_and_a_shuffled_reward_does_not(warm: Model) -> None:
-    """Reward rises by at least 0.3 on two seeds (it rose by 0.55 to 0.58 on four); by less than 0.1 where rewards are dealt at random."""
-
-    def shuffled(rollouts: Sequence[Rollout]) -> list[float]:
-        scores = [r.verdict.score for r in rollouts if r.verdict is not None]
-        return list(rng("shuffle", rollouts[0].step).shuffle(scores))
-
-    def rise(reward: rewards.Reward, seed: int) -> float:
-        stage = Stage(
-            steps=60,
-            problems=12,
-            samples=16,
-            reward=reward,
-            advantage=advantages.group_normalised,
-            optimizer=Optimizer(lr=3e-3, decay="none"),
-        )
-        metrics, _ = run(warm, stage, seed=seed)
-        accuracy = [m["accuracy"] for m in metrics]
-        return float(np.mean(accuracy[-8:]) - np.mean(accuracy[:8]))
-
-    assert min(rise(rewards.CORRECT, seed) for seed in (0, 1)) > 0.3
-    assert rise(rewards.weighted(correct=0.0, shuffled=shuffled), 0) < 0.1
-
-
-def test_supervision_learns() -> None:
-    stage = Stage(
-        name="sft", steps=30, problems=25, samples=1, source="demonstrations", reward=rewards.NOTHING, losses=(losses.cross_entropy(),),
-        optimizer=Optimizer(lr=3e-3), shards=1,
-    )  # fmt: skip
-    for kind in ("adamw", "muon"):
-        metrics, _ = run(model_of(sharp=1.0), replace(stage, optimizer=Optimizer(kind=kind, lr=3e-3)))
-        assert metrics[-1]["loss/sft"] < 0.6 * metrics[0]["loss/sft"]
-        assert metrics[0]["drift"] == 0.0
 
 
 def test_several_updates_from_one_collection(warm: Model) -> None:

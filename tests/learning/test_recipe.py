@@ -37,7 +37,7 @@ def test_slots_change_by_name() -> None:
     assert default(SETTING).flat()[0].samples == 16, "the default itself stays"
     nested = Recipe((Stage(name="a"), Repeat((Stage(name="b"), Stage(name="a")), 2)))
     assert [s.epochs for s in nested.stage("a", epochs=5).flat()] == [5, 1, 5]
-    with pytest.raises(BadConfig, match="unknown setting 'sample' of a stage; known: advantage, .*samples"):
+    with pytest.raises(BadConfig, match=r"unknown setting 'sample' of a stage; known: advantage, .*samples"):
         default(SETTING).rl(sample=3)
     with pytest.raises(BadConfig, match="the recipe has no stage 'sft'; it has rl"):
         default(SETTING).stage("sft", steps=1)

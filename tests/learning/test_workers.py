@@ -15,16 +15,18 @@ from typing import Any
 
 import pytest
 
-from tests.support import SOLVERS, Sums, start_of, weights_of
+from tests.support import SOLVERS, TINY, Sums, start_of, weights_of
 from thinkery.core import errors
-from thinkery.core.errors import BadConfig, BadData, MissingExtra, PromptTooLong, RewardError, ThinkeryError, UnknownName
-from thinkery.core.records import Problem, Question, Rollout
+from thinkery.core.errors import BadConfig, BadData, MissingExtra, PromptTooLong, RewardError, SolverError, ThinkeryError, UnknownName
+from thinkery.core.records import Problem, Question, Reply, Rollout
+from thinkery.engines.session import Session
 from thinkery.learning import losses, rewards
 from thinkery.learning.loop import Learning
 from thinkery.learning.recipe import Optimizer, Recipe, Setting, Stage
 from thinkery.learning.signals import logprobs_of
 from thinkery.learning.workers import Processes, count
-from thinkery.models.model import Model
+from thinkery.models.model import Model, new_model
+from thinkery.models.tokenizer import train_tokenizer
 
 STAGE = Stage(steps=3, problems=6, samples=4, shards=4, max_tokens=6, optimizer=Optimizer(lr=1e-3))
 PARITY = rewards.weighted(parity=lambda rollouts: [sum(map(sum, (t.ids for t in r.turns))) % 2 for r in rollouts])
@@ -37,7 +39,9 @@ STAGES = {
         STAGE, losses=(losses.policy_gradient(), losses.entropy_bonus(0.01)), combine=lambda g: g["policy"] + g["entropy"]
     ),
     "branches": replace(STAGE, solver=SOLVERS["fork"], reward=PARITY),
-    "spoken and sampled": replace(STAGE, solver=SOLVERS["spoken"], reward=PARITY, losses=(losses.policy_gradient(), losses.cross_entropy())),
+    "spoken and sampled": replace(
+        STAGE, solver=SOLVERS["spoken"], reward=PARITY, losses=(losses.policy_gradient(), losses.cross_entropy())
+    ),
     "demonstrations": replace(STAGE, source="demonstrations", reward=rewards.NOTHING, losses=(losses.cross_entropy(),)),
     "fewer problems than shards": replace(STAGE, problems=2),
 }
@@ -221,3 +225,34 @@ def test_weights_shared_between_processes_stay_one_models(warm: Model) -> None:
     first = learning.step()
     second = learning.step()
     assert first["drift"] == second["drift"] == 0.0
+
+
+async def judged(model: Session, question: Question, tools: Any = None) -> Reply:
+    """A judge with a vocabulary of its own writes about what the policy wrote; the reply is the judge's."""
+    turn = await model.ask(question, 4)
+    verdict = await model.ask(model.context(f"{question.prompt} {turn.text}", role="judge"), 6, role="judge")
+    return Reply(f"{turn.text}|{verdict.text}")
+
+
+def test_a_cast_with_another_vocabulary(warm: Model, tmp_path: Path) -> None:
+    """What the judge wrote reads the same wherever it was written, and is never trained."""
+    learnt = train_tokenizer(["the judge says yes, the judge says no"] * 3, 290)
+    new_model(replace(TINY, vocabulary=300), learnt, "judge").save(tmp_path / "judge")
+    read = rewards.weighted(correct=0.0, judge=lambda rs: [len(r.turns[1].text) % 3 for r in rs])
+    stage = replace(STAGE, solver=judged, cast={"judge": str(tmp_path / "judge")}, reward=read)
+    alone = outcome(learning_of(warm, stage, 1))
+    assert [m["reward"] for m in alone[0]] != [0] * 3
+    for _, _, reply, _, _, turns in alone[1][0]:
+        assert reply.text == f"{turns[0][2]}|{turns[1][2]}"
+    assert outcome(learning_of(warm, stage, 3)) == alone
+
+
+def test_a_context_of_another_vocabulary_is_refused(warm: Model, tmp_path: Path) -> None:
+    async def mixing(model: Session, question: Question, tools: Any = None) -> Reply:
+        context = model.context(question)
+        return Reply.of(await model.ask(context + await model.ask(context, 2), 3, role="judge"))
+
+    new_model(replace(TINY, vocabulary=300), train_tokenizer(["a b c"], 270), "judge").save(tmp_path / "judge")
+    learning = learning_of(warm, replace(STAGE, solver=mixing, cast={"judge": str(tmp_path / "judge")}), 1)
+    with pytest.raises(SolverError, match=r"EngineError: the context was written for another tokenizer than that of 'judge': start from"):
+        learning.step()

@@ -185,7 +185,7 @@ def test_missing_files_are_named(folder: Path) -> None:
 
 
 def test_unknown_folder() -> None:
-    with pytest.raises(UnknownName, match="unknown model 'no/such/folder'.*Give a built-in size"):
+    with pytest.raises(UnknownName, match=r"unknown model 'no/such/folder'.*Give a built-in size"):
         load_model("no/such/folder")
 
 
@@ -234,7 +234,7 @@ def test_tensors_that_do_not_fit_are_refused(folder: Path) -> None:
     weights(folder, lambda t: t.update({"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(8)}))
     load_model(folder)
     weights(folder, lambda t: t.pop("model.layers.1.mlp.up_proj.weight"))
-    with pytest.raises(BadModel, match="lack 'model.layers.1.mlp.up_proj.weight'"):
+    with pytest.raises(BadModel, match=r"lack 'model.layers.1.mlp.up_proj.weight'"):
         load_model(folder)
 
 
@@ -246,7 +246,7 @@ def test_parts_of_the_right_total_but_wrong_sizes_are_refused(folder: Path) -> N
         t["model.layers.0.self_attn.q_proj.weight"], t["model.layers.0.self_attn.k_proj.weight"] = q[:-16].clone(), torch.cat([k, q[-16:]])
 
     weights(folder, shift)
-    with pytest.raises(BadModel, match="q_proj.weight.*shape"):
+    with pytest.raises(BadModel, match=r"q_proj.weight.*shape"):
         load_model(folder)
 
 

@@ -245,16 +245,20 @@ class LocalEngine:
         return hit
 
     def _finish(self, over: NDArray[np.int32], hit: NDArray[np.bool_] | None) -> None:
-        lanes, writer, end = self.lanes, self.model.writer, self.model.tokenizer.end
-        for i, lane in enumerate(over.tolist()):
+        lanes, writer = self.lanes, self.model.writer
+        length = lanes.pos[over]
+        stopped = lanes.token[over, length - 1] == self.model.tokenizer.end
+        if hit is not None:
+            stopped |= hit
+        longest = int(length.max())
+        token, node, logp = lanes.token[over, :longest], lanes.node[over, :longest], lanes.logp[over, :longest]  # turns are views of these
+        for i, (lane, n, stop) in enumerate(zip(over.tolist(), length.tolist(), stopped.tolist())):
             context, limit, _, setting, role, _, answer = self.asks.pop(lane)
-            n = int(lanes.pos[lane])
-            stopped = lanes.token[lane, n - 1] == end or (hit is not None and hit[i])
             self._release(lane, context.n + limit)
             if not answer.done():
-                nodes = (self.tree, lanes.node[lane, :n].copy())
-                ids, logp = lanes.token[lane, :n].copy(), lanes.logp[lane, :n].copy()
-                answer.set_result(Turn(context, role, writer, setting[0], "stop" if stopped else "length", ids, logp, None, nodes))
+                ended = "stop" if stop else "length"
+                nodes = (self.tree, node[i, :n])
+                answer.set_result(Turn(context, role, writer, setting[0], ended, token[i, :n], logp[i, :n], None, nodes))
 
     def _release(self, lane: int, reserved: int) -> None:
         self.reserved -= reserved

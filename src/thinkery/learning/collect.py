@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.context import Context, Turn
-from ..core.errors import BadData, InputError, SolverError, VerifierError
+from ..core.errors import BadData, InputError, PromptTooLong, SolverError, VerifierError
 from ..core.records import Problem, Reply, Rollout, Verdict
 from ..core.rng import Stream, address, rng
 from ..engines.local import LocalEngine
@@ -101,6 +101,8 @@ class Collector:
 
     def _close(self, rollout: Rollout, reply: Any) -> None:
         """Note the reply and its verdict, or what went wrong."""
+        if isinstance(reply, PromptTooLong) and rollout.turns:  # for what was written, not for the prompt
+            reply = Reply("".join(t.text for t in rollout.turns), truncated=True)
         if isinstance(reply, InputError) or (isinstance(reply, BaseException) and not isinstance(reply, Exception)):
             raise reply
         if isinstance(reply, Exception):
@@ -195,13 +197,13 @@ def pack(rollouts: Iterable[Rollout]) -> list[dict[str, Any]]:
     ]
 
 
-def unpack(packed: Iterable[dict[str, Any]], root: Callable[[], Context]) -> list[Rollout]:
-    """The rollouts again, their contexts under the given root."""
+def unpack(packed: Iterable[dict[str, Any]], root: Callable[[str], Context]) -> list[Rollout]:
+    """The rollouts again, their contexts under the root of each role: another role may have another vocabulary."""
     out = []
     for d in packed:
         turns = []
         for ids, role, writer, temperature, ended, tokens, logp, weight in d["turns"]:
-            base = root()
+            base = root(role)
             rest = tuple(ids[base.n :])
             turns.append(Turn(base + rest if rest else base, role, tuple(writer), temperature, ended, tuple(tokens), logp, weight))
         out.append(Rollout(d["step"], d["index"], d["k"], d["problem"], turns, d["reply"], d["verdict"], d["rewards"], d["error"]))

@@ -17,8 +17,11 @@ Part = Callable[[Sequence[Rollout]], Any]  # -> one number a rollout, or for eac
 
 
 def correct(rollouts: Sequence[Rollout]) -> list[float]:
-    """The verifier's score, in [0, 1]."""
-    return [r.verdict.score if r.verdict is not None else 0.0 for r in rollouts]
+    """The verifier's score, in [0, 1]. Raises ValueError where nothing was verified: that is no 0."""
+    for r in rollouts:
+        if r.verdict is None:
+            raise ValueError(f"problem {r.problem.id} has no verdict (demonstrations and replays are not verified): use reward=NOTHING")
+    return [r.verdict.score for r in rollouts if r.verdict is not None]
 
 
 @dataclass(frozen=True)

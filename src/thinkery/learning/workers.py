@@ -21,7 +21,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.context import Context
 from ..core.errors import BadConfig
 from ..core.records import Rollout
 from ..models.decoder import Decoder
@@ -192,7 +191,6 @@ class Processes:
     def _collect(self, step: int, shards: Sequence[Sequence[Unit]]) -> list[Rollout]:
         version = self.inline.learner.decoder.version
         collector = self.inline.collector
-        root: list[Context] = []
 
         def here(s: int) -> list[Rollout]:
             return collector.attempt(step, shards[s]) if shards[s] else []
@@ -202,12 +200,12 @@ class Processes:
         sent = [rank for rank in range(1, self.workers) if self._send(rank, ("collect", version, step, mine(rank)))]
         own = iter(collector.attempt(step, first) if first else [])
         done = {s: [next(own) for _ in shards[s]] for s in range(self.stage.shards) if s % self.workers == 0}
-        tree, context = collector.engine.tree, collector.engine.root
-        root.append(context)
+        tree, own_root = collector.engine.tree, collector.engine.root
+        roots = {role: engine.root for role, engine in (collector.cast or {}).items()}
         for rank in range(1, self.workers):
             answer = self._receive(rank) if rank in sent else None
             for s in mine(rank):
-                done[s] = unpack(answer[s], lambda: root[0]) if answer is not None else here(s)
+                done[s] = unpack(answer[s], lambda role: roots.get(role, own_root)) if answer is not None else here(s)
         collector.engine.tree = tree
         return [r for s in range(self.stage.shards) for r in done[s]]
 

@@ -30,6 +30,7 @@ class Tokenizer:
         self.start: Ids = () if begin is None else (begin,)
         self.begin = begin
         self.unknown = backend.token_to_id(UNKNOWN)
+        self._decoded: dict[Ids, str] = {}
         backend.encode_special_tokens = True  # a "</s>" typed by a user stays text
 
     @cached_property
@@ -56,8 +57,13 @@ class Tokenizer:
         return ids
 
     def decode(self, ids: Ids) -> str:
-        """Text of the ids; special tokens leave nothing."""
-        return self.backend.decode(list(ids), skip_special_tokens=True)  # type: ignore[no-any-return]
+        """Text of the ids; special tokens leave nothing. Remembered: samples of a group often agree."""
+        found = self._decoded.get(ids)
+        if found is None:
+            if len(self._decoded) > 50_000:
+                self._decoded.clear()
+            found = self._decoded[ids] = self.backend.decode(list(ids), skip_special_tokens=True)
+        return found
 
     @cached_property
     def pieces(self) -> list[str]:
