@@ -12,7 +12,21 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .simd import LANES, add_scaled, dot, exp, weighted_rows_1, weighted_rows_2, weighted_rows_4
+from .simd import (
+    LANES,
+    add_scaled,
+    dot,
+    exp,
+    more_dots_1,
+    more_dots_2,
+    more_dots_4,
+    row_dots_1,
+    row_dots_2,
+    row_dots_4,
+    weighted_rows_1,
+    weighted_rows_2,
+    weighted_rows_4,
+)
 
 # sums may be vectorised: the order is then fixed by the compiled code; no branch for a division by zero
 FAST = {"fastmath": {"reassoc", "contract", "nsz", "arcp"}, "error_model": "numpy", "cache": True}
@@ -116,6 +130,33 @@ def accumulate(scale, a, i, out, j, width):  # type: ignore[no-untyped-def]
 
 
 @njit(**FAST)
+def products(q, q0, rows, stride, column, index, i0, count, out, width):  # type: ignore[no-untyped-def]
+    """out[t] = dot of q[q0:] and rows[index[i0 + t] * stride + column :] over `width` elements, for t < count; count > 0."""
+    if width % LANES:
+        for t in range(count):
+            out[t] = product(q, q0, rows, index[i0 + t] * stride + column, width)
+        return
+    e = 0
+    while width - e >= 4 * LANES:
+        if e:
+            more_dots_4(q, q0 + e, rows, stride, column + e, index, i0, count, out)
+        else:
+            row_dots_4(q, q0, rows, stride, column, index, i0, count, out)
+        e += 4 * LANES
+    if width - e >= 2 * LANES:
+        if e:
+            more_dots_2(q, q0 + e, rows, stride, column + e, index, i0, count, out)
+        else:
+            row_dots_2(q, q0, rows, stride, column, index, i0, count, out)
+        e += 2 * LANES
+    if width - e >= LANES:
+        if e:
+            more_dots_1(q, q0 + e, rows, stride, column + e, index, i0, count, out)
+        else:
+            row_dots_1(q, q0, rows, stride, column, index, i0, count, out)
+
+
+@njit(**FAST)
 def mixture(p, p0, index, i0, count, rows, stride, column, out, o0, width):  # type: ignore[no-untyped-def]
     """out[o0 : o0 + width] = sum over t < count of p[p0 + t] * rows[index[i0 + t] * stride + column :]."""
     e = 0
@@ -163,8 +204,7 @@ def attend(q, q0, heads, kv, width, keys, values, stride, column, index, i0, cou
         at = column + h * width
         for g in range(group):
             head = h * group + g
-            for t in range(count):
-                scores[t] = product(q, q0 + head * width, keys, index[i0 + t] * stride + at, width)
+            products(q, q0 + head * width, keys, stride, at, index, i0, count, scores, width)
             lse[l0 + head] = softmax(scores, count)
             mixture(scores, 0, index, i0, count, values, stride, at, out, o0 + head * width, width)
 
@@ -252,14 +292,12 @@ def tree_attention_backward(dout, qkv, out, lse, heads, kv, first, parents, d): 
             g = (n * heads + head) * width
             delta = product(do, g, o, g, width)
             top = lse[n, head]
+            products(x, q, x, stride, k, index, 0, count, share, width)
+            products(do, g, x, stride, v, index, 0, count, slope, width)
             for t in range(count):
-                s = index[t] * stride
-                share[t] = product(x, q, x, s + k, width) - top
-                slope[t] = product(do, g, x, s + v, width) - delta
-            for t in range(count):
-                p = exp(share[t])
+                p = exp(share[t] - top)
                 share[t] = p
-                slope[t] *= p
+                slope[t] = (slope[t] - delta) * p
             mixture(slope, 0, index, 0, count, x, stride, k, dx, q, width)
             for t in range(count):
                 s = index[t] * stride

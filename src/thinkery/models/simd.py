@@ -144,6 +144,37 @@ weighted_rows_2 = _weighted_rows(2)  # the same for 32 columns
 weighted_rows_4 = _weighted_rows(4)  # and for 64
 
 
+def _row_dots(vectors: int, add: bool) -> Any:
+    @intrinsic  # type: ignore[untyped-decorator]
+    def dots(typing: Any, q: Any, q0: Any, rows: Any, stride: Any, column: Any, index: Any, i0: Any, count: Any, out: Any) -> Any:
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            v = _Vectors(context, builder, sig, args, 0)
+            left, table = v.pointer(0, args[1]), v.pointer(2, args[4])
+            where, target = v.pointer(5, args[6]), v.pointer(8)
+            offset = lambda j: ir.Constant(I64, j * LANES)
+            kept = [v.load(builder.gep(left, [offset(j)])) for j in range(vectors)]
+            k, _, close = v.loop(args[7], 1, 0)
+            base = builder.gep(table, [builder.mul(builder.sext(builder.load(builder.gep(where, [k])), I64), args[3])])
+            total = v.zero()
+            for j in range(vectors):
+                total = v.fma(kept[j], v.load(builder.gep(base, [offset(j)])), total)
+            to = builder.gep(target, [k])
+            value = v.total(total)
+            builder.store(builder.fadd(builder.load(to), value) if add else value, to)
+            close([])
+            return context.get_dummy_value()
+
+        n = types.intp
+        return types.void(q, n, rows, n, n, index, n, n, out), codegen
+
+    return dots
+
+
+# out[t] (+)= sum over e of q[q0 + e] * rows[index[i0 + t] * stride + column + e], t < count; e < 16, 32 or 64
+row_dots_1, row_dots_2, row_dots_4 = (_row_dots(n, False) for n in (1, 2, 4))
+more_dots_1, more_dots_2, more_dots_4 = (_row_dots(n, True) for n in (1, 2, 4))
+
+
 @intrinsic  # type: ignore[untyped-decorator]
 def exp(typing: Any, x: Any) -> Any:
     """exp(x), within 2 units in the last place; float32 by a polynomial that loops can vectorise, float64 by the library."""
