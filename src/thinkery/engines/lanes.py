@@ -67,6 +67,21 @@ def missing(parent, slot_of, tips):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
+def settle(lane, d, node, rows, tokens, slot_of, node_of, free, unused, index, token, position, slot, start, count):  # type: ignore[no-untyped-def]
+    """Write the slot of a lane's node at depth d into its path; a node without one gets a slot and row `rows`. Returns the rows so far."""
+    s = slot_of[node]
+    if s < 0:
+        unused[0] -= 1
+        s = free[unused[0]]
+        slot_of[node], node_of[s] = s, node
+        token[rows], position[rows], slot[rows] = tokens[node], d, s
+        start[rows], count[rows] = np.int64(lane) * index.shape[1], d + 1
+        rows += 1
+    index[lane, d] = s
+    return rows
+
+
+@njit(cache=True)
 def place(lanes, at, parent, tokens, depth, slot_of, node_of, free, unused, index, token, position, slot, start, count):  # type: ignore[no-untyped-def]
     """Fill the paths of new lanes; nodes without a slot get one and a row to compute. Returns the number of rows."""
     rows = 0
@@ -74,16 +89,7 @@ def place(lanes, at, parent, tokens, depth, slot_of, node_of, free, unused, inde
         n = depth[at[lane]] + 1
         climb(parent, at[lane], index[lane, :n])
         for d in range(n):
-            node = index[lane, d]
-            s = slot_of[node]
-            if s < 0:
-                unused[0] -= 1
-                s = free[unused[0]]
-                slot_of[node], node_of[s] = s, node
-                token[rows], position[rows], slot[rows] = tokens[node], d, s
-                start[rows], count[rows] = np.int64(lane) * index.shape[1], d + 1
-                rows += 1
-            index[lane, d] = s
+            rows = settle(lane, d, index[lane, d], rows, tokens, slot_of, node_of, free, unused, index, token, position, slot, start, count)
     return rows
 
 
@@ -93,15 +99,7 @@ def step_on(live, at, length, tokens, slot_of, node_of, free, unused, index, tok
     rows = 0
     for lane in live:
         node, d = at[lane], length[lane]
-        s = slot_of[node]
-        if s < 0:
-            unused[0] -= 1
-            s = free[unused[0]]
-            slot_of[node], node_of[s] = s, node
-            token[rows], position[rows], slot[rows] = tokens[node], d, s
-            start[rows], count[rows] = np.int64(lane) * index.shape[1], d + 1
-            rows += 1
-        index[lane, d] = s
+        rows = settle(lane, d, node, rows, tokens, slot_of, node_of, free, unused, index, token, position, slot, start, count)
         length[lane] = d + 1
     return rows
 
