@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
+from itertools import count
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -83,12 +84,14 @@ def overhead(report: Report, model: Model, n: int, kind: str, distinct: int) -> 
     """Microseconds by ask beside the forward pass."""
     engine, times = LocalEngine(model), max(3, min(30, 20_000 // n))
     texts = questions(distinct)
-    asked, extend, costs = [texts[i % distinct] for i in range(n)], Timed(engine.plan, "extend"), []
-    for repetition in range(2 + times):
+    asked, extend = [texts[i % distinct] for i in range(n)], Timed(engine.plan, "extend")
+    numbers = count()
+
+    def once_more() -> float:
         extend.seconds = 0.0
-        wall = run(engine, once, asked, repetition)
-        costs.append((wall - extend.seconds) / n * 1e6)
-    cost = median(costs[2:])
+        return (run(engine, once, asked, next(numbers)) - extend.seconds) / n * 1e6
+
+    cost = median(report.rounds(once_more, times))
     limit = (SHARED if kind == "shared" else NEW) if n >= MANY else LONELY if n == 1 else None
     bound = "" if limit is None else f"at most {limit}"
     met = None if limit is None else cost <= limit
@@ -98,14 +101,17 @@ def overhead(report: Report, model: Model, n: int, kind: str, distinct: int) -> 
 def waiting(report: Report, model: Model, n: int, times: int) -> None:
     """The engine's share of the wall time while every solver waits for its tool after each ask."""
     engine = LocalEngine(model)
-    texts, step, shares, walls = questions(n), Timed(engine, "step"), [], []
-    for repetition in range(1 + times):
+    texts, step, numbers = questions(n), Timed(engine, "step"), count()
+
+    def once_more() -> tuple[float, float]:
         step.seconds = 0.0
-        walls.append(run(engine, patient, texts, repetition))
-        shares.append(100 * step.seconds / walls[-1])
+        wall = run(engine, patient, texts, next(numbers))
+        return wall, step.seconds / wall
+
+    walls, shares = zip(*report.rounds(once_more, times, 1))
     about = f"{n} solvers that wait {TOOL * 1e3:.0f} ms for a tool after each of 4 asks, {common.size(model)}"
-    report.add("engine busy", median(shares[1:]), "%", about)
-    report.add("wall time of all", median(walls[1:]) * 1e3, "ms", about)
+    report.add("engine busy", 100 * median(shares), "%", about)
+    report.add("wall time of all", median(walls) * 1e3, "ms", about)
 
 
 def help_time(report: Report) -> None:
@@ -113,7 +119,7 @@ def help_time(report: Report) -> None:
     script = shutil.which("thinkery", path=str(Path(sys.executable).parent))
     command = [script] if script else [sys.executable, "-c", "from thinkery.cli.main import main; main()"]
     go = lambda: subprocess.run([*command, "--help"], check=True, stdout=subprocess.DEVNULL)
-    report.add("thinkery --help", common.median(go, 5, 1) * 1e3, "ms", "a new process, median of 5")
+    report.add("thinkery --help", report.median(go, 5, 1) * 1e3, "ms", "a new process, median of 5")
 
 
 def main() -> None:
@@ -121,8 +127,6 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=10_000, help="solvers at once, at most")
     parser.add_argument("--times", type=int, default=5)
     args = parser.parse_args()
-    begun = common.load_average()
-    common.warn_if_busy()
     torch.set_num_threads(1)
     report, model = Report(), load_model(common.checkpoint("warm"))
     for n in (n for n in (1, 10, 100, 1_000, 10_000) if n <= args.most):
@@ -130,7 +134,7 @@ def main() -> None:
             overhead(report, model, n, kind, distinct)
     waiting(report, model, 1_000, args.times)
     help_time(report)
-    report.close(args.json, begun)
+    report.close(args.json)
 
 
 if __name__ == "__main__":

@@ -14,13 +14,13 @@ os.environ.setdefault("MKL_NUM_THREADS", "1")
 import argparse
 import json
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
 from thinkery.core.records import Rollout
@@ -32,6 +32,8 @@ from thinkery.models.model import Model, load_model, new_model
 from thinkery.models.tokenizer import character_tokenizer
 from thinkery.tasks import Task, load_task
 
+T = TypeVar("T")
+
 HERE = Path(__file__).resolve().parent
 CACHE = HERE / ".cache"
 CAP = 72  # tokens of a reply at most
@@ -39,6 +41,8 @@ GROUP = 16  # samples of a problem
 RATE = 1e-6  # learning rate while timing: the policy stays where it is
 SMALL = DecoderConfig(vocabulary=64, width=128, layers=3, heads=4, kv_heads=2, head_width=32, feed_forward=384)
 WIDE = DecoderConfig(vocabulary=64, width=256, layers=4, heads=4, kv_heads=2, head_width=64, feed_forward=768)
+QUIET = 0.25  # cores that others may use in a round that counts
+SHORT = 0.1  # seconds; the system's clock is too coarse to say who worked in a round shorter than that
 STATES = ("warm", "late", "high entropy")
 
 
@@ -112,6 +116,13 @@ def checkpoint(state: str) -> Path:
     return folder
 
 
+def output_nodes(learning: Learning) -> int:
+    """Distinct nodes of the token tree that the last step's replies stand on."""
+    assert learning.engine is not None
+    tree = learning.engine.tree
+    return len(np.unique(np.concatenate([tree.nodes(t) for r in learning.rollouts for t in r.turns])))
+
+
 def size(model: Model | Decoder) -> str:
     """How small the model is; it stands beside every figure."""
     decoder = model if isinstance(model, Decoder) else model.decoder
@@ -145,22 +156,55 @@ def number(x: float) -> str:
 
 
 class Report:
-    """Figures, printed as they come and kept for `--json`."""
+    """Figures, printed as they come and kept for `--json`; and rounds of measuring in which others leave the machine alone.
+
+    others   cores that other processes used, in each round that counts
+    """
 
     def __init__(self) -> None:
         self.figures: list[Figure] = []
+        self.others: list[float] = []
+        self.load = os.getloadavg()[0]
 
     def add(self, name: str, value: float, unit: str, about: str, bound: str = "", met: bool | None = None) -> None:
         """Print a figure and keep it."""
         self.figures.append(Figure(name, value, unit, about, bound, met))
         print(self.figures[-1].text, flush=True)
 
-    def close(self, path: Path | None, begun: float) -> None:
-        """Say how busy the machine was from `begun` (its load then) to now; write all figures to `path`."""
-        load = {"before": round(begun, 2), "after": round(load_average(), 2)}
-        print(f"load average: {load['before']} before, {load['after']} after")
+    def rounds(self, body: Callable[[], T], times: int, warm: int = 2, pids: Sequence[int] = ()) -> list[T]:
+        """What `body` gave in the `times` quietest of up to three times as many rounds, after `warm` that do not count.
+
+        Quiet by the processor time that was neither this process's nor that of `pids`, never by what was measured.
+        """
+        found: list[tuple[float, int, T]] = []
+        for n in range(warm + 3 * times):
+            before = time.perf_counter(), busy() - own(pids)
+            value = body()
+            wall, other = (b - a for a, b in zip(before, (time.perf_counter(), busy() - own(pids))))
+            if n >= warm:
+                found.append((max(0.0, other / wall) if wall > SHORT else 0.0, n, value))
+            if sum(share < QUIET for share, _, _ in found) >= times:
+                break
+        kept = sorted(sorted(found, key=lambda f: f[:2])[:times], key=lambda f: f[1])
+        self.others += [share for share, _, _ in kept]
+        return [value for _, _, value in kept]
+
+    def interleaved(self, works: Sequence[Callable[[], Any]], times: int, warm: int = 2) -> list[list[float]]:
+        """Wall times of several things in turn (A B A B), so that noise of the machine meets all alike: [works][times], seconds."""
+        return [list(took) for took in zip(*self.rounds(lambda: [clock(work) for work in works], times, warm))]
+
+    def median(self, work: Callable[[], Any], times: int, warm: int = 2) -> float:
+        """The median wall time of `work`, in seconds."""
+        return statistics.median(self.interleaved([work], times, warm)[0])
+
+    def close(self, path: Path | None) -> None:
+        """Say how much others used the machine; write all figures to `path`."""
+        others = {"mean": statistics.mean(self.others or [0.0]), "most": max(self.others, default=0.0), "load": self.load}
+        print(
+            f"other processes used {others['mean']:.2f} cores on average, {others['most']:.2f} at most; load average {self.load:.2f} before"
+        )
         if path is not None:
-            path.write_text(json.dumps({"load": load, "figures": [asdict(f) for f in self.figures]}))
+            path.write_text(json.dumps({"others": others, "figures": [asdict(f) for f in self.figures]}))
 
 
 def options(description: str) -> argparse.ArgumentParser:
@@ -173,11 +217,6 @@ def options(description: str) -> argparse.ArgumentParser:
 # ---- timing
 
 
-def load_average() -> float:
-    """How many processes wanted to run in the last minute; above 1.2 the figures say little."""
-    return os.getloadavg()[0]
-
-
 def clock(work: Callable[[], Any]) -> float:
     """Wall time of one call, in seconds."""
     begin = time.perf_counter()
@@ -185,23 +224,21 @@ def clock(work: Callable[[], Any]) -> float:
     return time.perf_counter() - begin
 
 
-def median(work: Callable[[], Any], times: int, warm: int = 2) -> float:
-    """The median wall time of `work` over `times` calls after `warm` that do not count, in seconds."""
-    return statistics.median(interleaved([work], times, warm)[0])
+def busy() -> float:
+    """Seconds that all cores together have worked so far; 0 where the system does not tell."""
+    path = Path("/proc/stat")
+    if not path.is_file():
+        return 0.0
+    user, nice, system, _, _, interrupts, soft, stolen = map(int, path.read_text().split()[1:9])
+    return (user + nice + system + interrupts + soft + stolen) / os.sysconf("SC_CLK_TCK")
 
 
-def interleaved(works: Sequence[Callable[[], Any]], times: int, warm: int = 2) -> list[list[float]]:
-    """Wall times of several things in turn (A B A B), so that noise of the machine meets all alike: [works][times], seconds."""
-    out: list[list[float]] = [[] for _ in works]
-    for n in range(warm + times):
-        for i, work in enumerate(works):
-            took = clock(work)
-            if n >= warm:
-                out[i].append(took)
-    return out
-
-
-def warn_if_busy(most: float = 1.2) -> None:
-    """A line on stderr when the machine is busy."""
-    if load_average() > most:
-        print(f"the load average is {load_average():.2f}: figures taken now are not worth quoting", file=sys.stderr)
+def own(pids: Sequence[int] = ()) -> float:
+    """Seconds that this process and `pids`, and what children of theirs have ended, have worked so far."""
+    total = 0.0
+    for pid in (os.getpid(), *pids):
+        path = Path(f"/proc/{pid}/stat")
+        if path.is_file():
+            fields = path.read_text().rsplit(")", 1)[1].split()
+            total += sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    return total

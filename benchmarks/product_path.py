@@ -8,6 +8,7 @@ and must end in the same weights, which is checked. Prototype: a file with `Lean
 from __future__ import annotations
 
 import sys
+from itertools import count
 from pathlib import Path
 from statistics import median
 from types import ModuleType
@@ -159,23 +160,22 @@ def compare(report: Report, state: str, problems: int, times: int, module: Modul
     learning = Learning(Recipe((common.grpo(10_000, problems),)), Setting(common.addition(STOP), seed=SEED), load_model(folder))
     bare = Bare(folder, problems)
     prototype = Prototype(module, folder) if module is not None else None
-    task, warm = common.addition(), 3
-    took: dict[str, list[float]] = {"product": [], "bare": [], "prototype": []}
-    tokens = {"ours": 0.0, "prototype": 0.0}
-    for n in range(warm + times):
-        work, metrics = Work(bare.model, task, n, problems), {}
-        seconds = {"product": common.clock(lambda: metrics.update(learning.step())), "bare": common.clock(lambda: bare.step(work))}  # noqa: B023
-        sampled = {"ours": metrics["tokens"]}
+    task, numbers = common.addition(), count()
+
+    def step() -> dict[str, float]:
+        work, metrics = Work(bare.model, task, next(numbers), problems), {}
+        out = {"product": common.clock(lambda: metrics.update(learning.step())), "bare": common.clock(lambda: bare.step(work))}
+        out["our tokens"] = metrics["tokens"]
         if prototype is not None:
-            seconds["prototype"] = common.clock(lambda: sampled.update(prototype=prototype.step(work)))  # noqa: B023
-        if n >= warm:
-            for name, s in seconds.items():
-                took[name].append(s)
-            for name, t in sampled.items():
-                tokens[name] += t
+            out["prototype"] = common.clock(lambda: out.update({"its tokens": prototype.step(work)}))
+        return out
+
+    found = report.rounds(step, times, 3)
+    took: dict[str, float] = {name: median(f[name] for f in found) for name in ("product", "bare", "prototype") if name in found[0]}
+    tokens = {name: sum(f[name] for f in found) for name in found[0] if name.endswith("tokens")}
     same = all(torch.equal(a, b) for a, b in zip(learning.model.decoder.parameters(), bare.decoder.parameters()))
     about = f"{state}, fp32, {problems} problems x {GROUP}, 1 process, {common.size(bare.decoder)}"
-    tell(report, {k: median(v) for k, v in took.items() if v}, tokens, about, same)
+    tell(report, took, tokens, about, same)
 
 
 def tell(report: Report, took: dict[str, float], tokens: dict[str, float], about: str, same: bool) -> None:
@@ -187,7 +187,7 @@ def tell(report: Report, took: dict[str, float], tokens: dict[str, float], about
     report.add("speed, product / bare", share, "", about, "at least 0.9", share >= 0.9)
     if "prototype" in took:
         report.add("speed, bare / prototype", took["prototype"] / took["bare"], "", about)
-        share = took["prototype"] / tokens["prototype"] / (took["bare"] / tokens["ours"])
+        share = took["prototype"] / tokens["its tokens"] / (took["bare"] / tokens["our tokens"])
         report.add("speed, bare / prototype, by sampled token", share, "", about)
 
 
@@ -198,8 +198,6 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=25)
     parser.add_argument("--prototype", type=Path, help="the prototype's file")
     args = parser.parse_args()
-    begun = common.load_average()
-    common.warn_if_busy()
     torch.set_num_threads(1)
     module = None
     if args.prototype is not None and args.prototype.is_file():
@@ -211,7 +209,7 @@ def main() -> None:
     for state in args.states:
         for problems in args.problems:
             compare(report, state, problems, args.times, module)
-    report.close(args.json, begun)
+    report.close(args.json)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Run every benchmark and write README.md: the machine, the figures, beside each how small the model is, misses as misses.
 
-On a machine that is busy with something else the figures say little; the load averages stand beside them.
+On a machine that is busy with something else the figures say little; how busy it was stands beside them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ Written by `python benchmarks/run_all.py`; do not edit. What is measured, and ho
   *high entropy*, a wider model after only 40 steps of fine-tuning, whose samples share little.
 - *Sharing factor*: sampled tokens by distinct output node of the step's token tree. It falls as the policy's entropy rises, and the gain with it.
 - *bf16* is our loop in bfloat16, which on a CPU runs through torch's own operations, not the compiled kernels. TRL runs in fp32.
-- Times are medians after a warm-up, the sides of a comparison measured in turn within one run. A bound in the last column is met or **missed**.
+- Times are medians after a warm-up, the sides of a comparison measured in turn within one run, over the rounds in which other
+  processes used least of the machine. A bound in the last column is met or **missed**.
 """
 
 
@@ -54,7 +55,7 @@ def version(package: str) -> str:
 
 
 def run(script: str, extra: list[str]) -> dict[str, Any]:
-    """One benchmark's load averages and figures. Raises CalledProcessError when it fails."""
+    """One benchmark's figures and how busy the machine was. Raises CalledProcessError when it fails."""
     path = CACHE / f"{script}.json"
     path.unlink(missing_ok=True)
     print(f"--- {script}", flush=True)
@@ -65,8 +66,14 @@ def run(script: str, extra: list[str]) -> dict[str, Any]:
 def section(script: str, found: dict[str, Any]) -> list[str]:
     """A script's figures as markdown."""
     figures = [Figure(**f) for f in found["figures"]]
-    load = found["load"]
-    lines = [f"## {script}", "", f"Load average {load['before']} before, {load['after']} after (this run's own work included).", ""]
+    others = found["others"]
+    lines = [
+        f"## {script}",
+        "",
+        f"Other processes used {others['mean']:.2f} cores on average, {others['most']:.2f} at most, in the rounds that count; "
+        f"load average {others['load']:.2f} before.",
+        "",
+    ]
     ratios = [f.text for f in figures if f.name == "ratio"]
     if ratios:
         lines += ["TRL's step time by ours:", "", "```", *ratios, "```", ""]
@@ -83,7 +90,6 @@ def main() -> None:
     parser.add_argument("--prototype", type=Path, help="the earlier prototype's file, for product_path")
     parser.add_argument("--only", nargs="+", default=list(SCRIPTS), choices=SCRIPTS, help="run these; the others' last figures stay")
     args = parser.parse_args()
-    common.warn_if_busy()
     for state in common.STATES:
         common.checkpoint(state)
     extra = {"product_path": ["--prototype", str(args.prototype)] if args.prototype else [], "vs_trl": ["--bf16"]}

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import common
-import numpy as np
 import torch
 
 from thinkery.core.context import Context
@@ -27,11 +26,15 @@ Words = dict[str, Any]
 MANY = 10_000  # steps nobody will take
 
 
+def family() -> list[int]:
+    """This process and its children."""
+    me = os.getpid()
+    return [me, *(int(p) for p in Path(f"/proc/{me}/task/{me}/children").read_text().split())]
+
+
 def peak_memory() -> float:
     """The largest resident memory of this process and its children so far, added, in MB; shared pages count for each."""
-    me = os.getpid()
-    pids = [me, *(int(p) for p in Path(f"/proc/{me}/task/{me}/children").read_text().split())]
-    status = [Path(f"/proc/{p}/status").read_text() for p in pids]
+    status = [Path(f"/proc/{p}/status").read_text() for p in family()]
     return sum(int(s.split("VmHWM:")[1].split()[0]) for s in status) / 1024
 
 
@@ -49,10 +52,8 @@ def ours(words: Words, out: TextIO) -> None:
         begin = time.perf_counter()
         metrics = learning.step()
         took = time.perf_counter() - begin
-        assert learning.engine is not None
-        tree = learning.engine.tree
-        nodes = len(np.unique(np.concatenate([tree.nodes(t) for r in learning.rollouts for t in r.turns])))
-        say(out, seconds=took, tokens=metrics["tokens"], nodes=nodes, mixed=metrics["mixed"], memory=peak_memory())
+        nodes = common.output_nodes(learning)
+        say(out, seconds=took, tokens=metrics["tokens"], nodes=nodes, mixed=metrics["mixed"], memory=peak_memory(), family=family())
     learning.leave()
 
 
@@ -86,7 +87,7 @@ def trl(words: Words, out: TextIO) -> None:
             seen["begin"] = time.perf_counter()
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
-            say(out, seconds=time.perf_counter() - seen["begin"], tokens=seen["tokens"], memory=peak_memory())
+            say(out, seconds=time.perf_counter() - seen["begin"], tokens=seen["tokens"], memory=peak_memory(), family=family())
 
     config = GRPOConfig(
         output_dir=str(common.CACHE / "trl"), per_device_train_batch_size=problems * common.GROUP, gradient_accumulation_steps=1,

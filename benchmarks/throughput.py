@@ -7,7 +7,7 @@ are those of the matrix products and of attention, 2 for each multiply-add; trai
 from __future__ import annotations
 
 from dataclasses import replace
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 import common
@@ -31,12 +31,12 @@ ROWS = (1, 4, 10, 40, 128)
 # ---- limits
 
 
-def products(rows: int, inner: int, columns: int, times: int) -> dict[str, float]:
+def products(report: Report, rows: int, inner: int, columns: int, times: int) -> dict[str, float]:
     """Floating-point operations a second of three matrix products of one shape, in turn."""
     a, b = (np.random.default_rng(i).standard_normal(s, np.float32) for i, s in enumerate(((rows, inner), (inner, columns))))
     out, ta, tb = np.empty((rows, columns), np.float32), torch.from_numpy(a), torch.from_numpy(b)
     weight = tb.T.contiguous()
-    took = common.interleaved([lambda: linear(ta, weight), lambda: torch.mm(ta, tb), lambda: np.matmul(a, b, out=out)], times)
+    took = report.interleaved([lambda: linear(ta, weight), lambda: torch.mm(ta, tb), lambda: np.matmul(a, b, out=out)], times)
     return {name: 2 * rows * inner * columns / median(t) for name, t in zip(("ours", "torch", "numpy"), took)}
 
 
@@ -44,13 +44,13 @@ def limits(report: Report, times: int) -> tuple[float, float]:
     """Peak of matrix products (operations a second) and of a copy (bytes a second, read and written)."""
     best: dict[str, float] = {}
     for shape in ((480, 512, 512), (960, 1024, 1024), (1920, 512, 2048)):
-        for name, rate in products(*shape, times).items():
+        for name, rate in products(report, *shape, times).items():
             best[name] = max(best.get(name, 0.0), rate)
     for name, rate in best.items():
         report.add(f"matrix product, {name}", rate / 1e9, "GFLOP/s", "fp32, 1 thread, the best of three shapes")
     source = np.ones(1 << 25, np.float64)
     target = np.zeros_like(source)
-    bandwidth = 2 * source.nbytes / common.median(lambda: np.copyto(target, source), times)
+    bandwidth = 2 * source.nbytes / report.median(lambda: np.copyto(target, source), times)
     report.add("copy in memory", bandwidth / 1e9, "GB/s", "256 MB, read and written, 1 thread")
     return max(best.values()), bandwidth
 
@@ -78,7 +78,7 @@ def decoding(report: Report, config: DecoderConfig, peak: float, bandwidth: floa
         s = last[:rows]
         return lambda: plan.extend(tokens[s], positions[s], index.reshape(-1)[s], index, starts[s], counts[s])
 
-    took = [median(t) for t in common.interleaved([step(r) for r in ROWS], 20 * times, 10)]
+    took = [median(t) for t in report.interleaved([step(r) for r in ROWS], 20 * times, 10)]
     for rows, seconds in zip(ROWS, took):
         about = f"{rows} rows after {LENGTH} tokens, fp32, 1 thread, {common.size(decoder)}"
         report.add("decoding", rows / seconds / 1e3, "thousand tokens/s", about)
@@ -101,7 +101,7 @@ def training(report: Report, config: DecoderConfig, peak: float, times: int) -> 
             logp, _ = decoder.token_logprobs(decoder(layout), targets, ones)  # noqa: B023
             torch.autograd.grad(logp.sum(), parameters)
 
-        seconds = common.median(step, times)
+        seconds = report.median(step, times)
         head = 2 * config.width * config.vocabulary
         rate = 3 * len(layout) * (operations(config, (LENGTH + 1) / 2) + head) / seconds
         about = f"{rows} sequences of {LENGTH}, fp32, 1 thread, {common.size(decoder)}"
@@ -115,20 +115,17 @@ def training(report: Report, config: DecoderConfig, peak: float, times: int) -> 
 def cost(report: Report, what: str, model: Model, stage: Stage, times: int) -> None:
     """Steps of a stage: wall time by rollout and by sampled token, and how much was shared."""
     learning = Learning(Recipe((stage,)), Setting(common.addition()), model)
-    took, tokens, nodes = [], 0.0, 0
-    for n in range(2 + times):
+
+    def step() -> tuple[float, float, int]:
         metrics: dict[str, float] = {}
-        seconds = common.clock(lambda: metrics.update(learning.step()))  # noqa: B023
-        if n >= 2:
-            assert learning.engine is not None
-            tree = learning.engine.tree
-            took.append(seconds)
-            tokens += metrics["tokens"] / times
-            nodes += len(np.unique(np.concatenate([tree.nodes(t) for r in learning.rollouts for t in r.turns])))
-    rollouts, middle = stage.problems * stage.samples, median(took)
+        seconds = common.clock(lambda: metrics.update(learning.step()))
+        return seconds, metrics["tokens"], common.output_nodes(learning)
+
+    took, tokens, nodes = map(mean, zip(*report.rounds(step, times)))
+    rollouts = stage.problems * stage.samples
     about = f"{stage.problems} problems x {stage.samples}, {tokens / rollouts:.0f} tokens a reply, "
-    about += f"sharing factor {tokens * times / nodes:.1f}, fp32, 1 process, {common.size(model)}"
-    report.add("step, by sampled token", middle / tokens * 1e6, "us", f"{what}, {middle / rollouts * 1e6:.0f} us a rollout, {about}")
+    about += f"sharing factor {tokens / nodes:.1f}, fp32, 1 process, {common.size(model)}"
+    report.add("step, by sampled token", took / tokens * 1e6, "us", f"{what}, {took / rollouts * 1e6:.0f} us a rollout, {about}")
 
 
 def costs(report: Report, times: int) -> None:
@@ -151,8 +148,6 @@ def main() -> None:
     parser = common.options(__doc__ or "")
     parser.add_argument("--times", type=int, default=9)
     args = parser.parse_args()
-    begun = common.load_average()
-    common.warn_if_busy()
     torch.set_num_threads(1)
     report = Report()
     peak, bandwidth = limits(report, args.times)
@@ -160,7 +155,7 @@ def main() -> None:
         decoding(report, config, peak, bandwidth, args.times)
         training(report, config, peak, args.times)
     costs(report, args.times)
-    report.close(args.json, begun)
+    report.close(args.json)
 
 
 if __name__ == "__main__":

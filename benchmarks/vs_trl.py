@@ -44,17 +44,19 @@ class Side:
             [sys.executable, str(common.HERE / "sides.py"), kind, json.dumps(words)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True, env=env,
         )  # fmt: skip
-        self.steps: list[Words] = []
+        self.family = [self.process.pid]
 
-    def step(self) -> None:
-        """Take one step. Raises RuntimeError when the process has died."""
+    def step(self) -> Words:
+        """Take one step; what the process says of it. Raises RuntimeError when it has died."""
         assert self.process.stdin is not None and self.process.stdout is not None
         try:
             self.process.stdin.write("\n")
             self.process.stdin.flush()
-            self.steps.append(json.loads(self.process.stdout.readline()))
+            said: Words = json.loads(self.process.stdout.readline())
         except (BrokenPipeError, ValueError) as error:
             raise RuntimeError(f"the process {self.label!r} died; see {self.log.name}") from error
+        self.family = said["family"]
+        return said
 
     def close(self) -> None:
         """End the process."""
@@ -66,10 +68,6 @@ class Side:
         except subprocess.TimeoutExpired:
             self.process.kill()
         self.log.close()
-
-    def values(self, name: str, warm: int) -> list[float]:
-        """A value of the steps that count."""
-        return [s[name] for s in self.steps[warm:]]
 
 
 def sides(case: str, problems: int, variants: list[tuple[str, bool, int]]) -> list[Side]:
@@ -85,31 +83,33 @@ def measure(report: Report, case: str, problems: int, variants: list[tuple[str, 
     """One case: all sides in turn."""
     running = sides(case, problems, variants)
     try:
-        for _ in range(warm + times):
-            for side in running:
-                side.step()
+        for side in running:
+            side.step()  # so that all have their children
+        pids = [pid for side in running for pid in side.family]
+        steps = report.rounds(lambda: [side.step() for side in running], times, warm, pids)
     finally:
         for side in running:
             side.close()
-    tell(report, case, running, warm)
+    tell(report, case, dict(zip(running, zip(*steps))))
 
 
-def tell(report: Report, case: str, running: list[Side], warm: int) -> None:
+def tell(report: Report, case: str, found: dict[Side, tuple[Words, ...]]) -> None:
     """Step times, memory, and the ratios to TRL's better setting."""
     size = common.size(load_model(common.checkpoint(CASES[case][0])))
-    seconds = {side.label: median(side.values("seconds", warm)) for side in running}
-    best = min(seconds[side.label] for side in running if side.kind == "trl")
+    middle = lambda side, name: median(s[name] for s in found[side])
+    best = min(middle(side, "seconds") for side in found if side.kind == "trl")
     ratios = []
-    for side in running:
-        ours, tokens = side.kind == "ours", side.values("tokens", warm)
-        about = f"{case}, {side.label}, {side.words['problems']} problems x {common.GROUP}, {median(tokens):.0f} tokens"
+    for side, steps in found.items():
+        ours = side.kind == "ours"
+        about = f"{case}, {side.label}, {side.words['problems']} problems x {common.GROUP}, {middle(side, 'tokens'):.0f} tokens"
         if ours:
-            factor = f"sharing factor {sum(tokens) / sum(side.values('nodes', warm)):.1f}"
-            about += f", {100 * mean(side.values('mixed', warm)):.0f} % of groups have a gradient"
+            factor = f"sharing factor {sum(s['tokens'] for s in steps) / sum(s['nodes'] for s in steps):.1f}"
+            about += f", {100 * mean(s['mixed'] for s in steps):.0f} % of groups have a gradient"
             words = ", ".join(side.label.split(", ")[:2])
-            ratios.append((best / seconds[side.label], f"{case}, {words}, {factor}, workers {side.words['workers']}, {size}"))
-        report.add("step" if ours else "step, TRL", seconds[side.label] * 1e3, "ms", f"{about}, {size}")
-        report.add("peak memory" if ours else "peak memory, TRL", side.steps[-1]["memory"], "MB", f"{about}, {size}")
+            about_ratio = f"{case}, {words}, {factor}, workers {side.words['workers']}, {size}"
+            ratios.append((best / middle(side, "seconds"), about_ratio))
+        report.add("step" if ours else "step, TRL", middle(side, "seconds") * 1e3, "ms", f"{about}, {size}")
+        report.add("peak memory" if ours else "peak memory, TRL", steps[-1]["memory"], "MB", f"{about}, {size}")
     for ratio, about in ratios:
         report.add("ratio", ratio, "", about)
 
@@ -122,8 +122,6 @@ def main() -> None:
     parser.add_argument("--warm", type=int, default=3)
     parser.add_argument("--bf16", action="store_true", help="also ours in bfloat16")
     args = parser.parse_args()
-    begun = common.load_average()
-    common.warn_if_busy()
     if importlib.util.find_spec("trl") is None:
         sys.exit("TRL is not installed: pip install trl datasets")
     variants = [("fp32", True, 2), ("fp32", True, 1), ("fp32", False, 2), ("fp32", False, 1)]
@@ -132,7 +130,7 @@ def main() -> None:
     report = Report()
     for case in args.cases:
         measure(report, case, args.problems, variants, args.times, args.warm)
-    report.close(args.json, begun)
+    report.close(args.json)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.support import SOLVERS, TINY, TRAINS, VARIANTS, asked, draws, fork, model_of, rollouts_of, texts, tool_loop
+from tests.support import SOLVERS, TINY, TRAINS, VARIANTS, asked, draws, fork, model_of, rollouts_of, texts, tool_loop, twin
 from thinkery.core.records import Question, Reply
 from thinkery.engines.local import LocalEngine
 from thinkery.engines.plan_cpu import CpuPlan
@@ -36,6 +36,44 @@ def test_sampled_is_the_learners_to_the_bit(variant: str, temperature: float) ->
     for shared in (True, False):
         logp = logprobs(model.decoder, batch, np.arange(len(batch)), batch.mask.sum(1), shared)[0]
         assert (logp.detach().numpy() == batch.behaviour)[batch.mask].all()
+
+
+def test_a_prompt_of_many_chunks() -> None:
+    """Longer than what one call of the decode plan computes."""
+    model = model_of(replace(TINY, layers=1, context=1500))
+
+    async def long(m: Session, question: Question, tools: Any = None) -> Reply:
+        return Reply.of(await m.ask("12+3=" * 260, 20))
+
+    engine = LocalEngine(model)
+    rollouts = rollouts_of(engine, long, problems=1, samples=2)
+    assert engine.stats["nodes"] > 1024
+    batch = build(rollouts, engine.tree)
+    logp = logprobs(model.decoder, batch, np.arange(2), batch.mask.sum(1))[0].detach().numpy()
+    assert (logp == batch.behaviour)[batch.mask].all()
+
+
+def test_double_precision_decodes(tiny: Model) -> None:
+    double = Model(twin(tiny.decoder), tiny.tokenizer, "double")
+    for a, b in zip(rollouts_of(LocalEngine(tiny), SOLVERS["fork"]), rollouts_of(LocalEngine(double), SOLVERS["fork"])):
+        assert [t.ids for t in a.turns] == [t.ids for t in b.turns]
+
+
+def test_truncation_changes_what_is_drawn_not_what_is_recorded(tiny: Model) -> None:
+    """Behaviour is the model's own log-probability, so that an update sees how likely the token was, not how it was chosen."""
+    engine = LocalEngine(tiny)
+    free = rollouts_of(engine, SOLVERS["single"])
+    for cut in (Sampling(top_p=0.5), Sampling(top_k=3)):
+
+        async def narrow(model: Session, question: Question, tools: Any, cut: Sampling = cut) -> Reply:
+            return Reply.of(await model.ask(question, 14, top_p=cut.top_p, top_k=cut.top_k))
+
+        rollouts = rollouts_of(engine, narrow)
+        batch = build(rollouts, engine.tree)
+        logp = logprobs(tiny.decoder, batch, np.arange(len(batch)), batch.mask.sum(1))[0].detach().numpy()
+        assert (logp == batch.behaviour)[batch.mask].all()
+        assert np.isfinite(batch.behaviour).all()
+        assert texts(rollouts) != texts(free)
 
 
 @pytest.mark.parametrize("name", SOLVERS)

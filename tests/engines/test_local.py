@@ -68,6 +68,28 @@ def test_a_thousand_asks_at_once(tiny: Model) -> None:
         assert (alone.ids, alone.logp.tobytes()) == (together[i].ids, together[i].logp.tobytes())
 
 
+def test_lanes_grow_while_others_write(tiny: Model) -> None:
+    """More asks, longer prompts and higher limits than there was room for, in the middle of other turns."""
+
+    async def early(model: Session) -> Turn:
+        return await model.ask("5+5=", 40, stop=("never",))
+
+    async def crowd(model: Session) -> Turn:
+        first = await model.ask("1+1=", 9, top_k=1)
+        later = [model.branch(i).ask(f"{i}" * 30 + "=", 90 + i) for i in range(90)]
+        await asyncio.gather(*later)
+        return first
+
+    async def either(model: Session) -> Turn:
+        return await (crowd if next(turn) == 2 else early)(model)
+
+    turn = iter(range(9))
+    alone = asked(LocalEngine(tiny), early, 2)
+    together = asked(LocalEngine(tiny), either, 3)
+    for a, b in zip(alone, together):
+        assert (a.ids, a.logp.tobytes()) == (b.ids, b.logp.tobytes())
+
+
 # ---- memory
 
 
@@ -126,6 +148,27 @@ def test_limits(tiny: Model) -> None:
     assert asked(LocalEngine(tiny), ends) == [[("length", 1), ("length", 3)]]
 
 
+def test_given_text_must_fit_too(tiny: Model) -> None:
+    """Positions past the tables would be read from whatever lies behind them."""
+    room, says = TINY.context, r"a sequence of \d+ tokens is too long, the model's context holds 160: shorten the text"
+
+    async def work(model: Session) -> int:
+        fits = "1" * (room - 51)  # with <s> before and 50 tokens after it
+        assert np.isfinite(model.score(fits, "2" * 50)).all()
+        assert model.say(fits, "2" * 49).n == 50
+        for call in (
+            lambda: model.score(fits, "2" * 52),
+            lambda: model.look("1" * room, ("hidden",)),
+            lambda: model.say(fits, "2" * 50),
+            lambda: tiny.logprobs(fits, "2" * 52),
+        ):
+            with pytest.raises(PromptTooLong, match=says):
+                call()
+        return len(model.turns)
+
+    assert asked(LocalEngine(tiny), work) == [1]
+
+
 @pytest.mark.parametrize(
     "bad", [{"max_tokens": 0}, {"max_tokens": -1}, {"top_p": 0.0}, {"top_p": 1.5}, {"temperature": -0.5}, {"top_k": -1}]
 )
@@ -143,7 +186,12 @@ def test_nothing_to_continue_is_refused(fresh: Model) -> None:
     fresh.tokenizer.start = ()
 
     async def ask(model: Session) -> str:
-        for call in (lambda: model.ask("", 3), lambda: model.score("", "12"), lambda: model.look("", ("hidden",))):
+        for call in (
+            lambda: model.ask("", 3),
+            lambda: model.score("", "12"),
+            lambda: model.look("", ("hidden",)),
+            lambda: model.say("", "1"),
+        ):
             with pytest.raises(InputError, match="empty"):
                 call()
         return (await model.ask("1", 3)).ended
@@ -288,7 +336,9 @@ def test_a_solver_that_polls_does_not_hang(tiny: Model) -> None:
     async def limited(model: Session) -> int:
         return await asyncio.wait_for(polling(model), 5)
 
-    assert asked(LocalEngine(tiny), limited, 2) == [4, 4]
+    engine = LocalEngine(tiny)
+    asked(engine, lambda model: single(model, Question("1")))  # compiling must not count
+    assert asked(engine, limited, 2) == [4, 4]
 
 
 # ---- the record

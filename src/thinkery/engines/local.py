@@ -126,12 +126,13 @@ class LocalEngine:
         ):
             if not fits:
                 raise InputError(f"{name} is {value}; it must be {range_}")
-        self._check_prompt(context)
+        self.check_prompt(context)
         self.setting_ids[setting] = len(self.setting_ids)
         columns = zip(*self.setting_ids)
         self.settings = tuple(np.array(x, kind) for x, kind in zip(columns, (np.float64, np.float64, np.int64)))
 
-    def _check_prompt(self, context: Context) -> None:
+    def check_prompt(self, context: Context) -> None:
+        """Raises InputError for a context without tokens."""
         if not context.n:
             raise InputError("the prompt is empty and the model has no begin token, so there is nothing to continue: give it some text")
 
@@ -285,7 +286,8 @@ class LocalEngine:
     # ---- values of given text
 
     def _computed(self, nodes: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Slots of the nodes of one path, computed where missing."""
+        """Slots of the nodes of one path, computed where missing. Raises PromptTooLong."""
+        self.decoder.check_length(len(nodes))
         self._match_tree()
         self._reserve(len(nodes))
         slots = self.slot_of[nodes]
@@ -302,7 +304,7 @@ class LocalEngine:
 
     def score(self, context: Context, ids: Sequence[int]) -> NDArray[np.float32]:
         """Log-probability of each given token after `context` at temperature 1, in nats, float32 [n]."""
-        self._check_prompt(context)
+        self.check_prompt(context)
         nodes = np.concatenate([self.tree.path(self.tree.place(context)), self.tree.insert(self.tree.place(context), ids)])
         slots = self._computed(nodes[:-1])[context.n - 1 :]
         return self.plan.log_softmax(slots)[np.arange(len(ids)), np.asarray(ids)]  # type: ignore[no-any-return]
@@ -312,7 +314,7 @@ class LocalEngine:
         unknown = set(what) - {"hidden", "logprobs"}
         if unknown:
             raise EngineError(f"the local engine cannot show {', '.join(sorted(unknown))}; it has hidden and logprobs")
-        self._check_prompt(context)
+        self.check_prompt(context)
         slots = self._computed(self.tree.path(self.tree.place(context)))
         out = {"hidden": self.plan.states(slots)} if "hidden" in what else {}
         return out | ({"logprobs": torch.from_numpy(self.plan.log_softmax(slots))} if "logprobs" in what else {})

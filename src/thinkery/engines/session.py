@@ -111,6 +111,8 @@ class Session:
         engine = self._of(role)
         place = self.context(context, role)
         ids = engine.model.tokenizer.encode(text) + ((engine.model.tokenizer.end,) if end else ())
+        engine.check_prompt(place)
+        engine.decoder.check_length(place.n + len(ids))
         weights = np.broadcast_to(np.asarray(weight, np.float32), (len(ids),))
         turn = Turn(place, role, engine.model.writer, 1.0, "said", ids, None, weights)
         self._asked.append(turn)

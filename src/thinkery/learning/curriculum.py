@@ -28,6 +28,6 @@ def in_order(**spec: Any) -> Curriculum:
         return [(state["next"] + i, spec) for i in range(n)]
 
     def update(state: State, step: int, rollouts: Sequence[Rollout]) -> State:
-        return {"next": state["next"] + len({r.index for r in rollouts})}
+        return {"next": state["next"] + sum(r.k == 0 for r in rollouts)}  # a replay may bring several rollouts of one problem
 
     return Curriculum(lambda: {"next": 0}, pick, update)

@@ -151,6 +151,8 @@ class Learning:
         """The step's work, by shard: a problem's samples stay together."""
         picks = stage.curriculum.pick(self.state.curricula[self._key()], self.state.total, stage.problems)
         shards: list[list[Unit]] = [[] for _ in range(stage.shards)]
+        if len({index for index, _ in picks}) < len(picks):
+            raise BadConfig(f"stage {stage.name!r}: the curriculum picked a problem twice in one step; its samples would be the same ones")
         for n, (index, spec) in enumerate(picks):
             into = shards[n * stage.shards // len(picks)]
             if stage.source == "demonstrations":

@@ -13,6 +13,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from ..core.errors import PromptTooLong
 from . import ops_cpu, ops_torch
 from .layout import Layout
 
@@ -134,9 +135,18 @@ class Decoder(nn.Module):
         """A parameter as the forward pass uses it (autograd sees the cast)."""
         return p if p.dtype == self.dtype else p.to(self.dtype)
 
+    def check_length(self, tokens: int) -> None:
+        """Raises PromptTooLong for a sequence of more tokens than there are positions."""
+        if tokens > self.config.context:
+            raise PromptTooLong(
+                f"a sequence of {tokens} tokens is too long, the model's context holds {self.config.context}: "
+                "shorten the text or use a model with a longer context"
+            )
+
     def forward(self, layout: Layout) -> Tensor:
-        """Hidden states [N, D], after the final norm."""
+        """Hidden states [N, D], after the final norm. Raises PromptTooLong."""
         c, w, ops = self.config, self.weight, self.ops
+        self.check_length(int(layout.positions.max()) + 1)
         x = nn.functional.embedding(torch.as_tensor(layout.tokens, device=self.device), w(self.embed))
         bias = lambda p: None if p is None else w(p)
         for layer in self.blocks:
