@@ -50,6 +50,16 @@ def test_same_seed_same_metrics_and_weights(warm: Model) -> None:
     assert all(m["trained_tokens"] > 0 for m in a)
 
 
+def test_a_budget_of_tokens_ends_the_run(warm: Model) -> None:
+    metrics, _ = run(warm, SMALL)
+    learning = Learning(Recipe((SMALL,)), Setting(Sums(), budget=int(metrics[0]["tokens"]) + 1), start_of(warm))
+    met = []
+    while not learning.done:
+        met.append(learning.step())
+    learning.leave()
+    assert met == metrics[:2]
+
+
 def test_old_policy_is_the_sampled_one_to_the_bit(warm: Model) -> None:
     metrics, _ = run(warm, replace(SMALL, temperature=0.85))
     assert [m["drift"] for m in metrics] == [0.0] * 3

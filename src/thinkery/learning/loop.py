@@ -74,7 +74,9 @@ class Learning:
 
     @property
     def done(self) -> bool:
-        return self.state.position >= len(self.recipe.stages)
+        """Whether the recipe is through, or the setting's budget of sampled tokens used up."""
+        budget = self.setting.budget
+        return self.state.position >= len(self.recipe.stages) or (budget is not None and self.state.tokens >= budget)
 
     @property
     def steps(self) -> int:

@@ -5,6 +5,9 @@ float64 (the oracle of the gradient tests). Backward kernels take what the forwa
 
 A packed tree is laid out in preorder as runs of only children: `first[n]` is the node where n's run starts, and
 `parents[first[n]]` the node above the run (-1: none). A node attends to its path: its own run up to itself, the run above, …
+
+numba caches compiled code by file: after editing this file, `gemm` or `simd`, delete the __pycache__ folders, or callers elsewhere keep
+the old code.
 """
 
 from __future__ import annotations
