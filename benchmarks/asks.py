@@ -22,7 +22,8 @@ from common import Report
 
 from thinkery.core.rng import address
 from thinkery.engines.local import LocalEngine
-from thinkery.engines.session import Sampling, Session, drive
+from thinkery.engines.session import Sampling, Session
+from thinkery.engines.work import run as run_solvers
 from thinkery.models.model import Model, load_model
 
 SHARED, NEW, LONELY, MANY = 30, 70, 400, 100  # microseconds an ask may cost, and from how many on
@@ -69,15 +70,12 @@ def run(engine: LocalEngine, solver: Any, asked: list[str], repetition: int) -> 
     engine.reset()
     sessions = [Session(engine, address(repetition, i), Sampling()) for i in range(len(asked))]
 
-    async def go() -> float:
-        begin = time.perf_counter()
-        results = await drive([solver(s, q) for s, q in zip(sessions, asked)], [engine])
-        took = time.perf_counter() - begin
-        for error in (r for r in results if isinstance(r, BaseException)):
-            raise error
-        return took
-
-    return asyncio.run(go())
+    begin = time.perf_counter()
+    results = run_solvers([solver(s, q) for s, q in zip(sessions, asked)], [engine])
+    took = time.perf_counter() - begin
+    for error in (r for r in results if isinstance(r, BaseException)):
+        raise error
+    return took
 
 
 def overhead(report: Report, model: Model, n: int, kind: str, distinct: int) -> None:

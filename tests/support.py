@@ -14,7 +14,8 @@ from thinkery.core.context import Turn
 from thinkery.core.records import Problem, Question, Reply, Rollout, Verdict
 from thinkery.core.rng import Stream, address, rng
 from thinkery.engines.local import LocalEngine
-from thinkery.engines.session import Sampling, Session, drive
+from thinkery.engines.session import Sampling, Session
+from thinkery.engines.work import run
 from thinkery.models.decoder import Decoder, DecoderConfig
 from thinkery.models.model import Model, new_model
 from thinkery.models.tokenizer import character_tokenizer
@@ -158,7 +159,7 @@ def rollouts_of(
         e.reset()
     sessions = [Session(engine, address(seed, "sample", 0, i, k), sampling, cast) for i, k in units]
     work = [solver(s, task.problem(i).question, None) for s, (i, _) in zip(sessions, units)]
-    replies = asyncio.run(drive(work, [engine, *(cast or {}).values()]))
+    replies = run(work, [engine, *(cast or {}).values()])
     out = [
         Rollout(0, i, k, task.problem(i), s.turns, r if isinstance(r, Reply) else None) for (i, k), s, r in zip(units, sessions, replies)
     ]
@@ -171,7 +172,7 @@ def asked(engine: LocalEngine, solver: Callable[[Session], Coroutine[Any, Any, A
     """What n sessions of one solver return, driven together on a fresh tree."""
     engine.reset()
     sessions = [Session(engine, address("asked", i), Sampling(**sampling)) for i in range(n)]
-    return asyncio.run(drive([solver(s) for s in sessions], [engine]))
+    return run([solver(s) for s in sessions], [engine])
 
 
 def texts(rollouts: Sequence[Rollout]) -> dict[tuple[int, int], list[tuple[tuple[int, ...], bytes]]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ from tests.support import SOLVERS, Sums, model_of, rollouts_of, single
 from thinkery.core.errors import BadData, SolverError, VerifierError
 from thinkery.core.records import Problem, Question, Reply, Rollout, Verdict
 from thinkery.engines.local import LocalEngine
-from thinkery.engines.session import Sampling, Session, drive
+from thinkery.engines.session import Sampling, Session
+from thinkery.engines.work import run
 from thinkery.learning.collect import Collector, Unit, checked, load_records, pack, record, replayed, unpack
 from thinkery.models.model import Model
 from thinkery.models.tokenizer import train_tokenizer
@@ -82,7 +82,7 @@ def test_a_demonstration_runs_through_the_solver(tiny: Model) -> None:
     engine = LocalEngine(tiny)
     session = Session(engine, 1, Sampling(max_tokens=20), None, "2+3=#5")
 
-    (reply,) = asyncio.run(drive([calculate(session, Question("start: "))], [engine]))
+    (reply,) = run([calculate(session, Question("start: "))], [engine])
     turns = session.turns
     assert [(t.context.text, t.text, t.forced) for t in turns] == [("start: ", "2+3=", True), ("start: 2+3=5;", "#5", True)]
     assert [t.ids[-1] == tiny.tokenizer.end for t in turns] == [False, True]

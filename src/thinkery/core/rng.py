@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import MutableSequence, Sequence
 from functools import lru_cache
 from math import cos, log, pi, sqrt
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,19 @@ def address(*parts: int | str, base: int = 0) -> int:
     h = base
     for part in parts:
         h = mix((h + GOLDEN + ((name_hash(part) if type(part) is str else part) & MASK)) & MASK)  # type: ignore[operator]
+    return h
+
+
+def addresses(base: NDArray[np.uint64] | int, *parts: Any) -> NDArray[np.uint64]:
+    """`address(*parts, base=base)` for whole arrays of 64-bit integers at once; they broadcast, and a string stands for all."""
+    h = np.asarray(base, np.uint64)
+    with np.errstate(over="ignore"):
+        for part in parts:
+            numbers = np.uint64(name_hash(part)) if isinstance(part, str) else np.asarray(part).astype(np.uint64, copy=False)
+            h = h + np.uint64(GOLDEN) + numbers
+            h = (h ^ h >> np.uint64(30)) * np.uint64(MIX1)
+            h = (h ^ h >> np.uint64(27)) * np.uint64(MIX2)
+            h = h ^ h >> np.uint64(31)
     return h
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -12,26 +13,17 @@ from numpy.typing import NDArray
 
 from ..core.context import Context, Turn
 from ..core.errors import EngineError, InputError, PromptTooLong
+from ..core.rng import addresses
 from ..models.model import Model
 from .lanes import Lanes, evict, missing, place, rows_for, step_on
 from .plan_cpu import CpuPlan
 from .plan_torch import TorchPlan
-from .stops import Stops
+from .stops import Stops, match
 from .tree import Tree
+from .work import Answer
 
 KV_BYTES = 1 << 30
 SLOTS = 1024  # of the pool at first
-
-
-class Answer(asyncio.Future[Turn]):
-    """The future of an ask; cancelling it frees its lane at once."""
-
-    drop: Any = None
-
-    def cancel(self, msg: Any = None) -> bool:
-        if self.drop is not None:
-            self.drop(self)
-        return super().cancel(msg)
 
 
 class LocalEngine:
@@ -49,6 +41,7 @@ class LocalEngine:
         self.plan = kind(self.decoder, min(SLOTS, self.most))
         self.planned = self.decoder.version
         self.wake: asyncio.Event | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
         self.setting_ids: dict[tuple[float, float, int], int] = {}
         self.stop_ids: dict[tuple[str, ...], int] = {}
         self.stops: list[Stops] = []
@@ -85,9 +78,12 @@ class LocalEngine:
         top_p: float,
         top_k: int,
         role: str,
-        address: int,
+        place: tuple[int, int, int],
     ) -> Answer:
-        """A turn written after `context`, in due time. Raises PromptTooLong, and InputError for an empty prompt or a setting out of range."""
+        """A turn written after `context`, in due time; it draws at the address of (base, context, role, nth ask), the others being `place`.
+
+        Raises PromptTooLong, and InputError for an empty prompt or a setting out of range.
+        """
         room = self.decoder.config.context - context.n
         if room < 1:
             raise PromptTooLong(
@@ -97,21 +93,21 @@ class LocalEngine:
         setting = (temperature, top_p, top_k)
         if setting not in self.setting_ids or max_tokens < 1 or not context.n:
             self._check(context, max_tokens, setting)
-        answer = Answer(loop=asyncio.get_running_loop())
         limit = min(max_tokens, room)
         if context.n + limit > self.most:
             raise EngineError(
                 f"an ask of {context.n} + {limit} tokens needs more than the {self.most} nodes the key/value memory holds: raise kv_bytes"
             )
-        self.queue.append((context, limit, stop, setting, role, address, answer))
-        answer.drop = self._drop
+        answer = Answer(loop=self.loop)  # to look the loop up costs a system call
+        answer.engine = self
+        self.queue.append((context, limit, stop, setting, role, place, answer))
         if self.wake is not None:
             self.wake.set()
         return answer
 
-    def _drop(self, answer: Answer) -> None:
-        if not answer.done():
-            self.dropped.append(answer)
+    def drop(self, answer: Answer) -> None:
+        """Forget a cancelled ask."""
+        self.dropped.append(answer)
 
     # ---- admission
 
@@ -159,14 +155,20 @@ class LocalEngine:
         if not asks:
             return
         tree, lanes = self.tree, self.lanes
-        lanes.room(taken, max(x[1] for x in asks), max(x[0].n + x[1] for x in asks))
-        mine = np.array([lanes.free.pop() for _ in asks], np.int32)
-        lanes.at[mine] = [tree.place(x[0]) for x in asks]
-        lanes.limit[mine], lanes.pos[mine], lanes.state[mine] = [x[1] for x in asks], 0, 0
-        lanes.setting[mine] = [self.setting_ids[x[3]] for x in asks]
-        lanes.stops[mine] = [self._stop(x[2]) for x in asks]
-        lanes.address[mine] = np.array([x[5] for x in asks], np.uint64)
-        lanes.length[mine] = [x[0].n for x in asks]
+        contexts, limits, stops, settings, _, places, _ = zip(*asks)
+        distinct = {id(c): c for c in contexts}
+        spots = {i: (tree.place(c), c.n, c.hash) for i, c in distinct.items()}
+        at, length, hashes = zip(*[spots[id(c)] for c in contexts])
+        lanes.room(taken, max(limits), max(map(add, length, limits)))
+        mine = np.array(lanes.free[: -taken - 1 : -1], np.int32)
+        del lanes.free[-taken:]
+        lanes.at[mine], lanes.length[mine] = at, length
+        lanes.limit[mine], lanes.pos[mine], lanes.state[mine] = limits, 0, 0
+        lanes.setting[mine] = [self.setting_ids[x] for x in settings]
+        lanes.stops[mine] = [self._stop(x) for x in stops] if any(stops) else -1
+        base, kind, nth = zip(*places)
+        draws = addresses(0, np.array(base, np.uint64), np.array(hashes, np.uint64), np.array(kind, np.uint64), np.array(nth))
+        lanes.address[mine] = draws
         self.asks.update(zip(mine.tolist(), asks))
         self.stats["asks"] += taken
         self._match_tree()
@@ -224,25 +226,23 @@ class LocalEngine:
         self._match_tree()
         self.stats["tokens"] += len(live)
         self.stats["steps"] += 1
-        hit = self._match_stops(live) if self.stops else None
-        if hit is not None:
-            over |= hit
+        hit = self._match_stops(live, over) if self.stops else None
         if over.any():
             self._finish(live[over], None if hit is None else hit[over])
             self.live = live = live[~over]
         if len(live):
             self._advance(live)
 
-    def _match_stops(self, live: NDArray[np.int32]) -> NDArray[np.bool_]:
-        lanes = self.lanes
-        hit = np.zeros(len(live), bool)
-        for i in np.unique(lanes.stops[live]).tolist():
-            if i >= 0:
-                mine = lanes.stops[live] == i
-                who = live[mine]
-                state = self.stops[i].advance(lanes.state[who], lanes.token[who, lanes.pos[who] - 1])
-                lanes.state[who] = state
-                hit[mine] = state == self.stops[i].hit
+    def _match_stops(self, live: NDArray[np.int32], over: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which lanes have written a stop string; they are over."""
+        lanes, hit = self.lanes, np.zeros(len(live), np.bool_)
+        for which, stops in enumerate(self.stops):
+            unknown = 0
+            while unknown < len(live):
+                unknown = match(which, stops.next, stops.hit, live, lanes.stops, lanes.state, lanes.token, lanes.pos, hit, over, unknown)
+                if unknown < len(live):
+                    lane = live[unknown]
+                    stops.learn(lanes.state[lane], lanes.token[lane, lanes.pos[lane] - 1])
         return hit
 
     def _finish(self, over: NDArray[np.int32], hit: NDArray[np.bool_] | None) -> None:
@@ -253,13 +253,13 @@ class LocalEngine:
             stopped |= hit
         longest = int(length.max())
         token, node, logp = lanes.token[over, :longest], lanes.node[over, :longest], lanes.logp[over, :longest]  # turns are views of these
-        for i, (lane, n, stop) in enumerate(zip(over.tolist(), length.tolist(), stopped.tolist())):
+        tree = self.tree
+        for i, (lane, n, stop, ids) in enumerate(zip(over.tolist(), length.tolist(), stopped.tolist(), token.tolist())):
             context, limit, _, setting, role, _, answer = self.asks.pop(lane)
             self._release(lane, context.n + limit)
             if not answer.done():
                 ended = "stop" if stop else "length"
-                nodes = (self.tree, node[i, :n])
-                answer.set_result(Turn(context, role, writer, setting[0], ended, token[i, :n], logp[i, :n], None, nodes))
+                answer.give(Turn(context, role, writer, setting[0], ended, tuple(ids[:n]), logp[i, :n], None, (tree, node[i, :n])))
 
     def _release(self, lane: int, reserved: int) -> None:
         self.reserved -= reserved

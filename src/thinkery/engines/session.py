@@ -1,10 +1,9 @@
-"""What a solver calls `model`: one rollout's asks, addressed and recorded. And `drive`, which runs solvers to their ends."""
+"""What a solver calls `model`: one rollout's asks, addressed and recorded."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
-from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +16,6 @@ from ..core.errors import EngineError
 from ..core.records import Question
 from ..core.rng import Stream, address, name_hash
 from .local import LocalEngine
-
-DRAIN = 100  # rounds in which tasks may run before a decode step goes ahead; a solver that polls is always runnable
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,7 @@ class Session:
             s.top_p if top_p is None else top_p,
             s.top_k if top_k is None else top_k,
             role,
-            address(self.base, place.hash, kind, nth),
+            (self.base, kind, nth),
         )
         self._asked.append(answer)
         return answer
@@ -159,47 +156,5 @@ class Session:
     @property
     def turns(self) -> list[Turn]:
         """What was written: the trunk in the order asked, then each branch. Asks that never came back (cancelled) are left out."""
-        done = lambda x: x if type(x) is Turn else x.result() if x.done() and not x.cancelled() and x.exception() is None else None
-        own = [t for t in map(done, self._asked) if t is not None]
-        return own + [t for i in sorted(self._branches) for t in self._branches[i].turns]
-
-
-async def drive(coroutines: Iterable[Coroutine[Any, Any, Any]], engines: Sequence[LocalEngine]) -> list[Any]:
-    """Run solvers to their ends, decoding for all of them together; results in order, exceptions in their places.
-
-    Every runnable task runs before each decode step, so that asks merge; what is drawn never depends on it.
-    """
-    wake = asyncio.Event()
-    collecting = gc.isenabled()
-    gc.disable()  # with thousands of live tasks the collector costs as much as all the rest of an ask
-    for engine in engines:
-        engine.wake = wake
-    tasks = [asyncio.ensure_future(c) for c in coroutines]
-    everything = asyncio.gather(*tasks, return_exceptions=True)
-    everything.add_done_callback(lambda _: wake.set())
-    try:
-        await _pump(everything, engines, wake)
-        return await everything
-    finally:
-        for task in tasks:
-            task.cancel()
-        for engine in engines:
-            engine.wake = None
-        if collecting:
-            gc.enable()
-
-
-async def _pump(everything: asyncio.Future[Any], engines: Sequence[LocalEngine], wake: asyncio.Event) -> None:
-    ready = getattr(asyncio.get_running_loop(), "_ready", None)  # no public way to see runnable tasks
-    while not everything.done():
-        await asyncio.sleep(0)
-        for _ in range(DRAIN if ready is not None else 4):
-            if ready is not None and not ready:
-                break
-            await asyncio.sleep(0)
-        busy = [e for e in engines if e.busy]
-        for engine in busy:
-            engine.step()
-        if not busy and not everything.done():
-            wake.clear()
-            await wake.wait()
+        own = [t for t in [x if type(x) is Turn else x.turn for x in self._asked] if t is not None]
+        return own + [t for i in sorted(self._branches) for t in self._branches[i].turns] if self._branches else own

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from numba import njit
 
 
 class Stops:
@@ -20,15 +20,29 @@ class Stops:
         self.hit = len(self.states)
         self.next = np.full((len(self.states), len(pieces)), -1, np.int16)  # -1: not worked out yet
 
-    def advance(self, states: NDArray[np.int16], tokens: NDArray[np.int32]) -> NDArray[np.int16]:
-        """The states after one more token each; `hit` where a stop string is complete."""
-        found = self.next[states, tokens]
-        for i in np.flatnonzero(found < 0).tolist():
-            state, token = int(states[i]), int(tokens[i])
-            found[i] = self.next[state, token] = self._follow(self.states[state] + self.pieces[token])
-        return found  # type: ignore[no-any-return]
+    def learn(self, state: int, token: int) -> None:
+        """Work out the state after a token."""
+        self.next[state, token] = self._follow(self.states[state] + self.pieces[token])
 
     def _follow(self, text: str) -> int:
         if any(s in text for s in self.strings):
             return self.hit
         return next(self.index[text[i:]] for i in range(len(text) + 1) if text[i:] in self.index)
+
+
+@njit(cache=True)
+def match(which, following, complete, live, stops, state, token, pos, hit, over, begin):  # type: ignore[no-untyped-def]
+    """Move each lane of the automaton `which` by its last token; `hit` and `over` where a stop string is complete.
+
+    Begins at live[begin]; returns where it met a transition that is not worked out yet, or how many there are.
+    """
+    for i in range(begin, live.shape[0]):
+        lane = live[i]
+        if stops[lane] == which:
+            after = following[state[lane], token[lane, pos[lane] - 1]]
+            if after < 0:
+                return i
+            state[lane] = after
+            if after == complete:
+                hit[i] = over[i] = True
+    return live.shape[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
@@ -21,7 +20,7 @@ from ..core.rng import address
 from ..engines.local import LocalEngine
 from ..engines.plan_cpu import compiled
 from ..engines.session import Sampling, Session
-from ..engines.session import drive as drive_engine
+from ..engines.work import run as run_solvers
 from ..learning.checkpoint import write_json
 from ..learning.collect import Unit
 from ..learning.loop import Learning
@@ -64,7 +63,7 @@ class Model(models.Model):
         async def once() -> Turn:
             return await session.ask(prompt)
 
-        (turn,) = asyncio.run(drive_engine([once()], [engine]))
+        (turn,) = run_solvers([once()], [engine])
         if isinstance(turn, BaseException):
             raise turn
         return turn  # type: ignore[no-any-return]

@@ -95,8 +95,8 @@ def segment_sum(x: Tensor, by: Array) -> Tensor:
 def pad(rows: Sequence[Array], fill: Any, dtype: Any, width: int) -> Array:
     """Rows of different lengths as one array [B, width]."""
     out = np.full((len(rows), width), fill, dtype)
-    for i, row in enumerate(rows):
-        out[i, : len(row)] = row
+    if rows:
+        out[np.arange(width) < np.fromiter(map(len, rows), np.int64, len(rows))[:, None]] = np.concatenate(rows)
     return out
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,10 @@ from typing import Any
 from ..core.context import Context, Turn
 from ..core.errors import BadData, InputError, PromptTooLong, SolverError, VerifierError
 from ..core.records import Problem, Reply, Rollout, Verdict
-from ..core.rng import Stream, address, rng
+from ..core.rng import Stream, address, addresses, rng
 from ..engines.local import LocalEngine
-from ..engines.session import Sampling, Session, drive
+from ..engines.session import Sampling, Session
+from ..engines.work import run
 from ..solvers import Solver
 from ..tasks import Task
 
@@ -64,50 +64,59 @@ class Collector:
         engines = [self.engine, *dict.fromkeys((self.cast or {}).values())]
         for engine in engines:
             engine.reset()
+        places = addresses(address(self.seed, self.purpose, step), [u.index for u in units], [u.k for u in units]).tolist()
+        tools = None if type(self.task).tools is Task.tools else self.task.tools
         made: dict[tuple[int, str], Problem] = {}
-        rollouts, live, sessions, work = [], [], [], []
-        here = address(self.seed, self.purpose, step)
-        for u in units:
-            key = (u.index, repr(sorted(u.spec.items())))
-            if key not in made:
-                made[key] = self.task.problem(u.index, self.split, self.seed, **u.spec)
-            problem = made[key]
-            place = address(u.index, u.k, base=here)
-            session = Session(self.engine, place, self.sampling, self.cast, self._script(problem, u))
-            rollouts.append(Rollout(step, u.index, u.k, problem))
-            if u.replay is not None:
-                replayed(rollouts[-1], u.replay, self.engine.root)
-                continue
-            live.append(rollouts[-1])
-            sessions.append(session)
-            work.append(self._solve(session, problem, Stream(address("tools", base=place))))
-        replies = asyncio.run(drive(work, engines))
-        for rollout, session, reply in zip(live, sessions, replies):
+        rollouts: list[Rollout] = []
+        live: list[tuple[Rollout, Session]] = []
+
+        def solvers() -> Iterator[Awaitable[Reply]]:
+            last, problem = None, None
+            for u, place in zip(units, places):
+                if last is None or u.index != last.index or u.spec is not last.spec:
+                    problem = self._problem(u, made)
+                assert problem is not None
+                last = u
+                rollout = Rollout(step, u.index, u.k, problem)
+                rollouts.append(rollout)
+                if u.replay is not None:
+                    replayed(rollout, u.replay, self.engine.root)
+                    continue
+                session = Session(self.engine, place, self.sampling, self.cast, None if u.style is None else self._script(problem, u))
+                live.append((rollout, session))
+                yield self.solver(session, problem.question, tools and tools(problem, Stream(address("tools", base=place))))
+
+        def ended(i: int, reply: Any) -> None:
+            rollout, session = live[i]
+            session.close()
             rollout.turns = session.turns
             self._close(rollout, reply)
+
+        run(solvers(), engines, ended)
         return rollouts
 
-    def _script(self, problem: Problem, unit: Unit) -> str | None:
-        """The demonstration that the unit is to recite."""
-        if unit.style is None:
-            return None
-        return self.task.demonstration(problem, unit.style, rng(self.seed, "demonstration", unit.style, unit.index, unit.k))
+    def _problem(self, unit: Unit, made: dict[tuple[int, str], Problem]) -> Problem:
+        """The unit's problem, made once."""
+        key = (unit.index, repr(sorted(unit.spec.items())))
+        if key not in made:
+            made[key] = self.task.problem(unit.index, self.split, self.seed, **unit.spec)
+        return made[key]
 
-    async def _solve(self, session: Session, problem: Problem, stream: Stream) -> Reply:
-        try:
-            return await self.solver(session, problem.question, self.task.tools(problem, stream))
-        finally:
-            session.close()
+    def _script(self, problem: Problem, unit: Unit) -> str:
+        """The demonstration that the unit is to recite."""
+        assert unit.style is not None
+        return self.task.demonstration(problem, unit.style, rng(self.seed, "demonstration", unit.style, unit.index, unit.k))
 
     def _close(self, rollout: Rollout, reply: Any) -> None:
         """Note the reply and its verdict, or what went wrong."""
-        if isinstance(reply, PromptTooLong) and rollout.turns:  # for what was written, not for the prompt
-            reply = Reply("".join(t.text for t in rollout.turns), truncated=True)
-        if isinstance(reply, InputError) or (isinstance(reply, BaseException) and not isinstance(reply, Exception)):
-            raise reply
-        if isinstance(reply, Exception):
-            rollout.error = f"solver: {type(reply).__name__}: {reply}"
-            return
+        if isinstance(reply, BaseException):
+            if isinstance(reply, PromptTooLong) and rollout.turns:  # for what was written, not for the prompt
+                reply = Reply("".join(t.text for t in rollout.turns), truncated=True)
+            elif isinstance(reply, InputError) or not isinstance(reply, Exception):
+                raise reply
+            else:
+                rollout.error = f"solver: {type(reply).__name__}: {reply}"
+                return
         rollout.reply = reply
         if self.verifies:
             try:

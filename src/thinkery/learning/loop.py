@@ -287,10 +287,11 @@ class Learning:
 def describe(rollouts: Sequence[Rollout], valid: Sequence[Rollout], batch: Batch, stage: Stage) -> dict[str, float]:
     """What a step saw: rewards by part, accuracy, lengths, truncation, groups with signal, errors."""
     n = max(1, len(valid))
-    out = {"tokens": float(sum(r.tokens for r in rollouts)), "rollouts": float(len(rollouts)), "errors": float(len(rollouts) - len(valid))}
-    out["length"] = sum(r.tokens for r in valid) / n
+    lengths = [r.tokens for r in rollouts]
+    out = {"tokens": float(sum(lengths)), "rollouts": float(len(rollouts)), "errors": float(len(rollouts) - len(valid))}
+    out["length"] = (sum(lengths) if len(valid) == len(rollouts) else sum(r.tokens for r in valid)) / n
     for name in {k for r in valid for k in r.rewards}:
-        out[f"reward/{name}"] = sum(r.rewards.get(name, 0.0) for r in valid) / n
+        out[f"reward/{name}"] = sum([r.rewards.get(name, 0.0) for r in valid]) / n
     verdicts = [r.verdict for r in valid if r.verdict is not None]
     if verdicts:
         out["accuracy"] = sum(v.score for v in verdicts) / len(verdicts)

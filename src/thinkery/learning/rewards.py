@@ -60,6 +60,8 @@ class Reward:
             raise RewardError(f"the reward part {name!r} raised {type(error).__name__}: {error}") from error
         if len(raw) != len(rollouts):
             raise RewardError(f"the reward part {name!r} returned {len(raw)} values for {len(rollouts)} rollouts")
+        if all(type(v) is float for v in raw) and np.isfinite(raw).all():  # what most parts return
+            return raw
         out = [float(v) if isinstance(v, (int, float)) or not np.ndim(v) else np.asarray(v, float) for v in raw]
         for r, v in zip(rollouts, out):
             if not (math.isfinite(v) if type(v) is float else np.all(np.isfinite(v))):
