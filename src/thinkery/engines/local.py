@@ -24,6 +24,7 @@ from .work import Answer
 
 KV_BYTES = 1 << 30
 SLOTS = 1024  # of the pool at first
+NO_STOPS = np.zeros((1, 1), np.int16)
 
 
 class LocalEngine:
@@ -43,6 +44,7 @@ class LocalEngine:
         self.wake: asyncio.Event | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self.setting_ids: dict[tuple[float, float, int], int] = {}
+        self.whole = True  # no setting cuts the tail of a distribution
         self.stop_ids: dict[tuple[str, ...], int] = {}
         self.stops: list[Stops] = []
         self.reset()
@@ -126,6 +128,7 @@ class LocalEngine:
         self.setting_ids[setting] = len(self.setting_ids)
         columns = zip(*self.setting_ids)
         self.settings = tuple(np.array(x, kind) for x, kind in zip(columns, (np.float64, np.float64, np.int64)))
+        self.whole = bool((self.settings[1] >= 1).all() and (self.settings[2] <= 0).all())
 
     def check_prompt(self, context: Context) -> None:
         """Raises InputError for a context without tokens."""
@@ -213,44 +216,58 @@ class LocalEngine:
 
     # ---- decoding
 
-    def step(self) -> None:
-        """One token for every live ask; those that are over get their turns."""
+    def step(self, most: int = 1) -> None:
+        """One token for every live ask, or up to `most`, until one is over; those that are over get their turns."""
         if self.dropped:
             self._clear_dropped()
         if self.queue:
             self._admit()
-        live, lanes = self.live, self.lanes
+        live = self.live
         if not len(live):
             return
-        over = self.plan.sample(live, lanes, self.slot_of, self.settings, self.model.tokenizer.end, self.tree)
-        self._match_tree()
-        self.stats["tokens"] += len(live)
-        self.stats["steps"] += 1
-        hit = self._match_stops(live, over) if self.stops else None
+        over, hit = self._decode(live, most)
         if over.any():
-            self._finish(live[over], None if hit is None else hit[over])
+            self._finish(live[over], hit[over])
             self.live = live = live[~over]
         if len(live):
             self._advance(live)
 
-    def _match_stops(self, live: NDArray[np.int32], over: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Which lanes have written a stop string; they are over."""
-        lanes, hit = self.lanes, np.zeros(len(live), np.bool_)
-        for which, stops in enumerate(self.stops):
-            unknown = 0
-            while unknown < len(live):
-                unknown = match(which, stops.next, stops.hit, live, lanes.stops, lanes.state, lanes.token, lanes.pos, hit, over, unknown)
-                if unknown < len(live):
-                    lane = live[unknown]
-                    stops.learn(lanes.state[lane], lanes.token[lane, lanes.pos[lane] - 1])
-        return hit
+    def _decode(self, live: NDArray[np.int32], most: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Sample; which lanes are over, and which of them by a stop string."""
+        lanes, end, n = self.lanes, self.model.tokenizer.end, len(live)
+        hit, known, steps = np.zeros(n, np.bool_), 0, 1
+        if most > 1 and self.whole and len(self.stops) <= 1 and isinstance(self.plan, CpuPlan):
+            most = max(1, min(most, int(self.unused[0]) // n))
+            over = np.empty(n, np.bool_)
+            self.tree.room(most * n)
+            self._match_tree()
+            pool = (self.slot_of, self.node_of, self.free, self.unused)
+            stops = (0, self.stops[0].next, self.stops[0].hit) if self.stops else (-1, NO_STOPS, 0)
+            steps, known, nodes = self.plan.burst(live, lanes, pool, self.settings, end, self.tree, stops, most, over, hit)
+            self.stats["nodes"] += nodes
+        else:
+            over = self.plan.sample(live, lanes, self.slot_of, self.settings, end, self.tree)
+            self._match_tree()
+        self.stats["tokens"] += n * steps
+        self.stats["steps"] += steps
+        for which, stops_of in enumerate(self.stops):
+            self._match_stops(which, stops_of, live, over, hit, known)
+        return over, hit
 
-    def _finish(self, over: NDArray[np.int32], hit: NDArray[np.bool_] | None) -> None:
+    def _match_stops(self, which: int, stops: Stops, live: Any, over: Any, hit: Any, known: int) -> None:
+        """Look for an automaton's stop strings in the last tokens of the lanes from the first that is not `known`."""
+        lanes = self.lanes
+        while known < len(live):
+            known = match(which, stops.next, stops.hit, live, lanes.stops, lanes.state, lanes.token, lanes.pos, hit, over, known)
+            if known < len(live):
+                lane = live[known]
+                stops.learn(lanes.state[lane], lanes.token[lane, lanes.pos[lane] - 1])
+
+    def _finish(self, over: NDArray[np.int32], hit: NDArray[np.bool_]) -> None:
         lanes, writer = self.lanes, self.model.writer
         length = lanes.pos[over]
         stopped = lanes.token[over, length - 1] == self.model.tokenizer.end
-        if hit is not None:
-            stopped |= hit
+        stopped |= hit
         longest = int(length.max())
         token, node, logp = lanes.token[over, :longest], lanes.node[over, :longest], lanes.logp[over, :longest]  # turns are views of these
         tree = self.tree

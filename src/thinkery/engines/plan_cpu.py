@@ -21,6 +21,8 @@ from ..models.gemm import multiply
 from ..models.kernels import FAST, attend, log_softmax_row, rms_norm, rotate, swiglu
 from ..models.ops_cpu import panels
 from ..models.simd import exp
+from .lanes import step_on
+from .stops import match
 from .tree import child
 
 ROWS = 1024  # nodes of one call: bounds the work space
@@ -103,6 +105,23 @@ class CpuPlan:
             row_of, first, temperature, end, tree.parent, tree.token, tree.depth, tree.table, tree.count, over,
         )  # fmt: skip
         return over
+
+    def burst(
+        self, live: Any, lanes: Any, pool: Any, settings: Any, end: int, tree: Any, stops: Any, most: int, over: Any, hit: Any
+    ) -> tuple[int, int, int]:
+        """Up to `most` tokens for every live lane without a return to Python, until a reply is over by end token, limit or stop string.
+
+        `pool` is (slot_of, node_of, free, unused) with room for most * lanes nodes, `stops` (automaton, transitions, complete state).
+        Fills `over` and `hit` [lanes] after the last token; returns steps done, the first lane whose stop strings are not looked at yet
+        (its transition is unknown), and nodes computed. Only for settings that cut no tail off.
+        """
+        tree.room(most * len(live))
+        net = (self.weights, self.offsets, self.sizes, self.config.eps, self.embed, self.norm, self.cos, self.sin)
+        state = (lanes.at, lanes.pos, lanes.limit, lanes.setting, lanes.address, lanes.token, lanes.logp, lanes.node)
+        path = (lanes.length, lanes.index, lanes.state, lanes.stops)
+        grown = (tree.parent, tree.token, tree.depth, tree.table, tree.count)
+        banks = (self.keys, self.values, self.hidden)
+        return _burst(most, live, state, path, pool, net, banks, self.head, settings[0], end, grown, stops, over, hit)  # type: ignore[no-any-return]
 
     def log_softmax(self, slots: NDArray[np.int32], temperature: float = 1.0) -> NDArray[np.float32]:
         """Log-probabilities of the next token after each slot's node, float32 [n, V]."""
@@ -312,3 +331,31 @@ def _draw_all(  # type: ignore[no-untyped-def]
         token[lane, p], logp[lane, p], node[lane, p] = v, logps[r, v], below
         at[lane], pos[lane] = below, p + 1
         over[i] = v == end or p + 1 >= limit[lane]
+
+
+@njit(cache=True)
+def _burst(most, live, state, path, pool, net, banks, head, temperature, end, grown, stops, over, hit):  # type: ignore[no-untyped-def]
+    at, pos, limit, setting, address, token, logp, node = state
+    length, index, automaton_state, automaton = path
+    which, following, complete = stops
+    n, columns, flat, nodes = live.shape[0], net[4].shape[0], index.ravel(), 0
+    new, position, slot = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int32)
+    start, count = np.empty(n, np.int64), np.empty(n, np.int64)
+    for step in range(1, most + 1):
+        logps, row_of, first = _distributions(live, at, setting, banks[2], pool[0], head, columns, temperature)
+        _draw_all(
+            live, at, pos, limit, setting, address, token, logp, node, logps, logps, row_of, first, temperature, end,
+            grown[0], grown[1], grown[2], grown[3], grown[4], over,
+        )  # fmt: skip
+        known = n if which < 0 else match(which, following, complete, live, automaton, automaton_state, token, pos, hit, over, 0)
+        if known < n or step == most or over.any():
+            return step, known, nodes
+        rows = step_on(live, at, length, grown[1], pool[0], pool[1], pool[2], pool[3], index, new, position, slot, start, count)
+        nodes += rows
+        for lo in range(0, rows, ROWS):
+            up = min(rows, lo + ROWS)
+            _extend(
+                net[0], net[1], net[2], net[3], net[4], net[5], net[6], net[7], banks[0], banks[1], banks[2],
+                new[lo:up], position[lo:up], slot[lo:up], flat, start[lo:up], count[lo:up],
+            )  # fmt: skip
+    return most, n, nodes

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from ..core.context import Turn
 
 DRAIN = 100  # rounds in which tasks may run before a decode step goes ahead; a solver that polls is always runnable
-LOOK = 16  # decode steps after which the event loop gets a turn in any case: signals, timers
+LOOK = 16  # decode steps at most before the event loop gets a turn: signals, timers
 
 
 Ended = Callable[[int, Any], None]  # which solver, and what it returned or the exception it ended in
@@ -34,7 +34,7 @@ class Decoding(Protocol):
 
     @property
     def busy(self) -> bool: ...
-    def step(self) -> None: ...
+    def step(self, most: int = 1) -> None: ...
 
 
 class Answer(asyncio.Future[Turn]):
@@ -234,11 +234,9 @@ async def _pump(driver: Driver, engines: Sequence[Decoding]) -> None:
         if not driver.left:
             return
         steps += 1
-        busy = False
-        for engine in engines:
-            if engine.busy:
-                engine.step()
-                busy = True
+        busy = [engine for engine in engines if engine.busy]
+        for engine in busy:
+            engine.step(1 if len(busy) > 1 or driver.elsewhere else LOOK)
         if not busy and not driver.ready:
             driver.wake.clear()
             await driver.wake.wait()
