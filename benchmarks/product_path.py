@@ -93,13 +93,13 @@ class Bare:
         slots = self.plan.slots
         slot_of, node_of = np.full(len(tree.parent), -1, np.int32), np.full(slots, -1, np.int32)
         free, unused = np.arange(slots - 1, -1, -1, dtype=np.int32), np.array([slots])
-        live, end = np.arange(n, dtype=np.int32), self.model.tokenizer.end
+        live, ends = np.arange(n, dtype=np.int32), np.arange(self.decoder.config.vocabulary) == self.model.tokenizer.end
         rows = rows_for(sum(map(len, work.prompts)))
         new = place(live, lanes.at, tree.parent, tree.token, tree.depth, slot_of, node_of, free, unused, lanes.index, *rows)
         while len(live):
             token, position, slot, start, count = (r[:new] for r in rows)
             self.plan.extend(token, position, slot, lanes.index, start, count)
-            live = live[~self.plan.sample(live, lanes, slot_of, self.settings, end, tree)]
+            live = live[~self.plan.sample(live, lanes, slot_of, self.settings, ends, tree)]
             slot_of = np.concatenate([slot_of, np.full(len(tree.parent) - len(slot_of), -1, np.int32)])
             rows = rows_for(len(live))
             new = step_on(live, lanes.at, lanes.length, tree.token, slot_of, node_of, free, unused, lanes.index, *rows)

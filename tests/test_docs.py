@@ -7,6 +7,7 @@ import functools
 import importlib
 import inspect
 import re
+import runpy
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -132,3 +133,9 @@ def test_methods_families_and_the_question_are_named() -> None:
 
 def test_the_changelog_knows_this_version() -> None:
     assert f"## {thinkery.__version__}" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def test_the_memory_table_is_up_to_date() -> None:
+    found = runpy.run_path(str(ROOT / "benchmarks" / "memory_table.py"))
+    text = found["PAGE"].read_text("utf-8")
+    assert found["page"](text) == text, "run: python benchmarks/memory_table.py --write"

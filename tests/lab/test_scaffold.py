@@ -58,7 +58,7 @@ def test_its_own_test_passes_and_fails_when_the_method_is_broken(tmp_path: Path)
         assert len(checks) == 3
         for check in checks:
             check()
-        names["hard_first"] = lambda reward, key, rollout, strength=1.0: reward - reward.mean()  # the step's mean, not the group's
+        names["hard_first"] = lambda batch, strength=1.0: batch.reward - batch.reward.mean()  # the step's mean, not the group's
         with pytest.raises(AssertionError):
             names["test_worked_by_hand"]()
     finally:

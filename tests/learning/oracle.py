@@ -20,7 +20,7 @@ from thinkery.models.layout import rectangle
 
 @dataclass
 class Row:
-    """One turn under a policy: tensors over its tokens; `of` is the rollout, `place` the row's number in the batch."""
+    """One turn under a policy: tensors over its tokens; `of` is the rollout, `place` the row's number in the batch, `problem` its index."""
 
     of: int
     place: int
@@ -30,6 +30,7 @@ class Row:
     old: Tensor
     ref: Tensor
     advantage: Tensor
+    problem: int
 
 
 def turn_logprobs(decoder: Decoder, turn: Turn) -> tuple[Tensor, Tensor]:
@@ -52,7 +53,7 @@ def rows(
             old, ref = turn_logprobs(before, turn)[0], turn_logprobs(reference, turn)[0]
         a = advantage[place] if advantage.ndim == 1 else advantage[place][: turn.n]
         a = torch.as_tensor(a, dtype=logp.dtype).expand(turn.n)
-        out.append(Row(of, place, turn, logp, entropy, old, ref, a))
+        out.append(Row(of, place, turn, logp, entropy, old, ref, a, rollouts[of].index))
     return out
 
 
@@ -122,3 +123,62 @@ def gspo(rs: list[Row], clip: float) -> Tensor:
         s = (_total([(r.logp - r.old) * sampled(r) for r in mine]) / max(n, 1)).exp()
         out += [torch.minimum(s * r.advantage, s.clamp(1 - clip, 1 + clip) * r.advantage) * sampled(r) for r in mine]
     return -_total(out) / _tokens(rs)
+
+
+def _replies(rs: list[Row]) -> list[list[Row]]:
+    return [[r for r in rs if r.of == of] for of in sorted({r.of for r in rs})]
+
+
+def _mean(mine: list[Row], x: Callable[[Row], Tensor]) -> Tensor:
+    return _total([x(r) * sampled(r) for r in mine]) / max(1.0, sum(float(sampled(r).sum()) for r in mine))
+
+
+def gspo_by_rollout(rs: list[Row], low: float, high: float) -> Tensor:
+    """Eq. 5 of Zheng et al. 2025: a mean over replies of min(s A, clip(s) A), s the geometric mean of the tokens' ratios."""
+    out = []
+    for mine in _replies(rs):
+        s, a = _mean(mine, lambda r: r.logp - r.old).exp(), mine[0].advantage[0]
+        out.append(torch.minimum(s * a, s.clamp(1 - low, 1 + high) * a))
+    return -torch.stack(out).sum() / len(out)
+
+
+def cispo(rs: list[Row], high: float) -> Tensor:
+    """Eq. 4 of MiniMax 2025: sg(min(ratio, 1 + high)) A logp."""
+    ratio = lambda r: (r.logp - r.old).exp().detach().clamp(max=1 + high)
+    return -_total([ratio(r) * r.advantage * r.logp * sampled(r) for r in rs]) / _tokens(rs)
+
+
+def distil(rs: list[Row]) -> Tensor:
+    """REINFORCE with the token's log teacher - log student as advantage; importance weights where the policy has moved."""
+    return -_total([(r.ref - r.logp).detach() * (r.logp - r.old).exp() * sampled(r) for r in rs]) / _tokens(rs)
+
+
+def likelihood(rs: list[Row]) -> Tensor:
+    return -_total([r.logp * sampled(r) for r in rs]) / sum(float(sampled(r).sum()) for r in rs)
+
+
+def _pairs(rs: list[Row]) -> list[tuple[list[Row], list[Row]]]:
+    """Of each problem the replies of largest and smallest advantage, if they differ."""
+    out = []
+    for problem in sorted({r.problem for r in rs}):
+        replies = [mine for mine in _replies(rs) if mine[0].problem == problem]
+        worth = [float(mine[0].advantage[0]) for mine in replies]
+        if max(worth) > min(worth):
+            out.append((replies[worth.index(max(worth))], replies[worth.index(min(worth))]))
+    return out
+
+
+def dpo(rs: list[Row], beta: float) -> Tensor:
+    """Eq. 7 of Rafailov et al. 2023."""
+    gain = lambda mine: _total([r.logp - r.ref for r in mine])
+    return -torch.stack([torch.sigmoid(beta * (gain(w) - gain(x))).log() for w, x in _pairs(rs)]).mean()
+
+
+def orpo(rs: list[Row], scale: float) -> Tensor:
+    """Eq. 6 and 7 of Hong et al. 2024, the likelihood as a mean over the better replies' tokens."""
+    found = _pairs(rs)
+    p = lambda mine: (_total([r.logp for r in mine]) / _tokens(mine)).exp()
+    odds = lambda mine: p(mine) / (1 - p(mine))
+    better = [r for w, _ in found for r in w]
+    ratio = torch.stack([torch.sigmoid((odds(w) / odds(x)).log()).log() for w, x in found]).mean()
+    return -_total([r.logp for r in better]) / _tokens(better) - scale * ratio

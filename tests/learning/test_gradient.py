@@ -23,7 +23,7 @@ from thinkery.engines.local import LocalEngine
 from thinkery.engines.session import Session
 from thinkery.learning import losses
 from thinkery.learning.batch import Batch, Rows, build
-from thinkery.learning.gradient import Learner, plan, total_gradient
+from thinkery.learning.gradient import Learner, own, plan, total_gradient
 from thinkery.learning.losses import Loss, Policy
 from thinkery.learning.recipe import Stage
 from thinkery.learning.signals import logprobs_of
@@ -112,7 +112,7 @@ def gradient(
     batch.shard = batch.group % stage.shards
     p = plan(batch, stage)
     inline = lambda d: Inline(stage, Learner(d, {"reference": reference(dtype, plain)}, shared), None)  # type: ignore[arg-type]
-    old = inline(policy(dtype, plain, 0.0)).old(batch, p, dtype) if by else None
+    old = inline(policy(dtype, plain, 0.0)).estimate(own, batch, p.upto, dtype) if by else None
     gradients, sums = inline(policy(dtype, plain, by)).gradients(batch, p, old)
     return total_gradient(stage, gradients, stage.losses).clone(), sums
 
@@ -382,7 +382,7 @@ def test_on_policy_the_ratio_is_exactly_one() -> None:
     decoder = policy(torch.float32, False, 0.0)
     inline = Inline(stage, Learner(decoder, {}), None)  # type: ignore[arg-type]
     p = plan(batch, stage)
-    whole = inline.old(batch, plan(batch, stage_of((loss,), 2, 10**6)), torch.float32)
+    whole = Inline(stage_of((loss,), 2, 10**6), inline.learner, None).estimate(own, batch, p.upto, torch.float32)  # type: ignore[arg-type]
     inline.gradients(batch, p, None)
     inline.gradients(batch, p, whole)
     assert len(seen) > 8

@@ -28,6 +28,7 @@ ALL = (raw, batch_mean, group_mean, group_normalised, leave_one_out)
 
 # ---- goldens, worked by hand. Two groups: rewards 1, 0, 0 and 4, 2.
 REWARD, KEY, ROLLOUT = A(1, 0, 0, 4, 2), np.array([7, 7, 7, 3, 3]), np.arange(5)
+GOLD = Batch.scored(REWARD, KEY)
 
 
 def test_statistics_by_hand() -> None:
@@ -40,11 +41,11 @@ def test_statistics_by_hand() -> None:
 
 def test_advantages_by_hand() -> None:
     s = sqrt(2) / 3 + 1e-4
-    assert raw(REWARD, KEY, ROLLOUT).tolist() == REWARD.tolist()
-    assert batch_mean(REWARD, KEY, ROLLOUT) == pytest.approx([-0.4, -1.4, -1.4, 2.6, 0.6])  # mean 7 / 5
-    assert group_mean(REWARD, KEY, ROLLOUT) == pytest.approx([2 / 3, -1 / 3, -1 / 3, 1, -1])
-    assert group_normalised(REWARD, KEY, ROLLOUT) == pytest.approx([2 / 3 / s, -1 / 3 / s, -1 / 3 / s, 1 / 1.0001, -1 / 1.0001])
-    assert leave_one_out(REWARD, KEY, ROLLOUT) == pytest.approx([1, -0.5, -0.5, 2, -2])  # 1 - 0, 0 - 1/2, …, 4 - 2, 2 - 4
+    assert raw(GOLD).tolist() == REWARD.tolist()
+    assert batch_mean(GOLD) == pytest.approx([-0.4, -1.4, -1.4, 2.6, 0.6])  # mean 7 / 5
+    assert group_mean(GOLD) == pytest.approx([2 / 3, -1 / 3, -1 / 3, 1, -1])
+    assert group_normalised(GOLD) == pytest.approx([2 / 3 / s, -1 / 3 / s, -1 / 3 / s, 1 / 1.0001, -1 / 1.0001])
+    assert leave_one_out(GOLD) == pytest.approx([1, -0.5, -0.5, 2, -2])  # 1 - 0, 0 - 1/2, …, 4 - 2, 2 - 4
 
 
 def test_a_rollout_with_many_turns_counts_once() -> None:
@@ -52,9 +53,10 @@ def test_a_rollout_with_many_turns_counts_once() -> None:
     reward, key, rollout = A(1, 1, 1, 0), np.zeros(4, int), np.array([0, 0, 0, 1])
     mean, std, n = statistics(reward, key, rollout)
     assert (mean.tolist(), std.tolist(), n.tolist()) == ([0.5] * 4, [0.5] * 4, [2] * 4)
-    assert group_mean(reward, key, rollout).tolist() == [0.5, 0.5, 0.5, -0.5]
-    assert leave_one_out(reward, key, rollout).tolist() == [1, 1, 1, -1]
-    assert batch_mean(reward, key, rollout).tolist() == [0.5, 0.5, 0.5, -0.5]
+    batch = Batch.scored(reward, key, rollout)
+    assert group_mean(batch).tolist() == [0.5, 0.5, 0.5, -0.5]
+    assert leave_one_out(batch).tolist() == [1, 1, 1, -1]
+    assert batch_mean(batch).tolist() == [0.5, 0.5, 0.5, -0.5]
 
 
 def test_turns_of_other_rewards_count_by_their_mean() -> None:
@@ -65,9 +67,9 @@ def test_turns_of_other_rewards_count_by_their_mean() -> None:
 
 
 def test_nothing_at_all() -> None:
-    none = np.zeros(0)
+    none = Batch.scored(np.zeros(0), np.zeros(0, int))
     for advantage in ALL:
-        assert len(advantage(none, none.astype(int), none.astype(int))) == 0
+        assert len(advantage(none)) == 0
 
 
 # ---- limits
@@ -80,13 +82,14 @@ def test_identities(values: list[float], groups: int) -> None:
     reward, rollout = np.array(values), np.arange(len(values))
     key = rollout % groups
     _, std, n = statistics(reward, key, rollout)
-    centred = group_mean(reward, key, rollout)
-    assert leave_one_out(reward, key, rollout) == pytest.approx(np.where(n > 1, centred * n / np.maximum(n - 1, 1), 0))
-    assert group_normalised(reward, key, rollout) * (std + 1e-4) == pytest.approx(np.where(std > 0, centred, 0), abs=1e-9)
-    assert batch_mean(reward, key, rollout) == pytest.approx(group_mean(reward, np.zeros_like(key), rollout))
+    batch = Batch.scored(reward, key)
+    centred = group_mean(batch)
+    assert leave_one_out(batch) == pytest.approx(np.where(n > 1, centred * n / np.maximum(n - 1, 1), 0))
+    assert group_normalised(batch) * (std + 1e-4) == pytest.approx(np.where(std > 0, centred, 0), abs=1e-9)
+    assert batch_mean(batch) == pytest.approx(group_mean(Batch.scored(reward, np.zeros_like(key))))
     for g in range(groups):
         assert abs(centred[key == g].sum()) < 1e-9
-    assert all((a(reward, key, rollout)[n == 1] == 0).all() for a in (group_mean, group_normalised, leave_one_out))
+    assert all((a(batch)[n == 1] == 0).all() for a in (group_mean, group_normalised, leave_one_out))
 
 
 @given(value=st.floats(-1e6, 1e6), n=st.integers(1, 20), turns=st.lists(st.integers(1, 5), min_size=20, max_size=20))
@@ -94,17 +97,17 @@ def test_equal_rewards_have_exactly_no_advantage(value: float, n: int, turns: li
     rollout = np.repeat(np.arange(n), turns[:n])
     reward = np.full(len(rollout), value)
     for advantage in (batch_mean, group_mean, group_normalised, leave_one_out):
-        assert (advantage(reward, rollout * 0, rollout) == 0).all()
+        assert (advantage(Batch.scored(reward, rollout * 0, rollout)) == 0).all()
 
 
 @given(values=reward_lists, shift=st.sampled_from([-3.0, 7.0]), scale=st.sampled_from([0.5, 4.0]))
 def test_baselines_forget_shifts(values: list[float], shift: float, scale: float) -> None:
-    reward, rollout = np.array(values), np.arange(len(values))
-    key = rollout % 2
+    reward = np.array(values)
+    of = lambda r: Batch.scored(r, np.arange(len(values)) % 2)
     for advantage in (batch_mean, group_mean, leave_one_out):
-        assert advantage(scale * reward + shift, key, rollout) == pytest.approx(scale * advantage(reward, key, rollout), abs=1e-9)
-    assert group_normalised(reward + shift, key, rollout) == pytest.approx(group_normalised(reward, key, rollout), abs=1e-6)
-    assert (np.abs(group_normalised(100 * reward, key, rollout)) <= np.sqrt(len(values))).all(), "z-scores, whatever the scale"
+        assert advantage(of(scale * reward + shift)) == pytest.approx(scale * advantage(of(reward)), abs=1e-9)
+    assert group_normalised(of(reward + shift)) == pytest.approx(group_normalised(of(reward)), abs=1e-6)
+    assert (np.abs(group_normalised(of(100 * reward))) <= np.sqrt(len(values))).all(), "z-scores, whatever the scale"
 
 
 # ---- losses against closed forms. One row of two sampled tokens, one of a sampled and a missing token.

@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.models.hub import IDS, reference
 from tests.support import TINY, VARIANTS, model_of
 from thinkery.core.errors import BadModel, InputError, UnknownName
 from thinkery.learning import optimizer
@@ -26,54 +27,7 @@ def logits_of(model: Model, ids: list[int]) -> torch.Tensor:
         return model.decoder.logits(model.decoder(rectangle([ids])))
 
 
-# ---- parity with transformers
-
-FAMILIES: dict[str, dict[str, Any]] = {
-    "llama": {},
-    "llama biased": {"attention_bias": True},
-    "llama untied": {"tie_word_embeddings": False, "head_dim": 12},
-    "mistral": {"sliding_window": None},
-    "qwen2": {},
-    "qwen3": {"head_dim": 24},
-    "qwen3 biased": {"attention_bias": True, "head_dim": 24},
-}
-
-
-def reference(kind: str, folder: Path, **changes: Any) -> Any:
-    """A small random model of a family as transformers makes and saves it."""
-    transformers = pytest.importorskip("transformers")
-    family = kind.split()[0]
-    config = transformers.AutoConfig.for_model(
-        family,
-        **{
-            "vocab_size": 64, "hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
-            "intermediate_size": 80, "max_position_embeddings": 64, "rms_norm_eps": 1e-5, "tie_word_embeddings": True,
-            "rope_parameters": {"rope_type": "default", "rope_theta": 5000.0}, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0,
-            **FAMILIES[kind], **changes,
-        },
-    )  # fmt: skip
-    torch.manual_seed(0)
-    model = transformers.AutoModelForCausalLM.from_config(config).eval()
-    with torch.no_grad():
-        for p in model.parameters():
-            p.copy_(torch.randn(p.shape) * 0.3 + (1 if p.dim() == 1 else 0))
-    model.save_pretrained(folder)
-    character_tokenizer().save(folder, 64)
-    return model
-
-
-IDS = [1, 30, 31, 5, 9, 9, 40, 63, 2, 17]
-
-
-@pytest.mark.parametrize("kind", FAMILIES)
-def test_parity_with_transformers(kind: str, tmp_path: Path) -> None:
-    theirs = reference(kind, tmp_path)
-    with torch.no_grad():
-        want = theirs(torch.tensor([IDS])).logits[0]
-    model = load_model(tmp_path)
-    for plain in (False, True):
-        model.decoder.plain = plain
-        assert (logits_of(model, IDS) - want).abs().max() < 1e-4 * want.abs().max().clamp_min(1)
+# ---- transformers
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -107,7 +61,7 @@ def test_save_and_load_are_bit_equal(variant: str, tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".m-*")), "nothing is left lying about"
 
 
-def test_sharded_weights_load(tmp_path: Path) -> None:
+def test_shards_of_transformers_load(tmp_path: Path) -> None:
     whole = reference("llama", tmp_path / "one")
     whole.save_pretrained(tmp_path / "many", max_shard_size="40KB")
     character_tokenizer().save(tmp_path / "many", 64)
@@ -180,7 +134,10 @@ def test_missing_files_are_named(folder: Path) -> None:
             load_model(folder)
         if name == "model.safetensors":
             torch.save({"model.norm.weight": torch.ones(3)}, folder / "pytorch_model.bin")
-            with pytest.raises(BadModel, match="pickle files are never loaded"):
+            with pytest.raises(
+                BadModel,
+                match=r"pickle files are never loaded.: load an old pytorch_model.bin with transformers and save_pretrained it again",
+            ):
                 load_model(folder)
 
 
@@ -192,9 +149,6 @@ def test_unknown_folder() -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"model_type": "mamba"}, "model_type 'mamba' is not supported yet; supported: llama, mistral, qwen2, qwen3"),
-        ({"rope_parameters": {"rope_type": "yarn", "factor": 4}}, "rope type 'yarn' is not supported"),
-        ({"hidden_act": "gelu"}, "hidden_act 'gelu' is not supported; supported: silu"),
         ({"hidden_size": "wide"}, "cannot be read as a model config: .* width is 'wide'"),
         ({"num_hidden_layers": 0}, "layers is 0, it must be a positive whole number"),
         ({"hidden_size": 16, "head_dim": 16}, "has shape .* config.json asks for"),
@@ -246,18 +200,8 @@ def test_parts_of_the_right_total_but_wrong_sizes_are_refused(folder: Path) -> N
         t["model.layers.0.self_attn.q_proj.weight"], t["model.layers.0.self_attn.k_proj.weight"] = q[:-16].clone(), torch.cat([k, q[-16:]])
 
     weights(folder, shift)
-    with pytest.raises(BadModel, match=r"q_proj.weight.*shape"):
+    with pytest.raises(BadModel, match=r"[qk]_proj.weight.*shape"):
         load_model(folder)
-
-
-def test_a_sliding_window_bounds_the_context(tmp_path: Path) -> None:
-    """Inside the window it hides nothing, so all that is needed is to stay inside."""
-    theirs = reference("mistral", tmp_path, sliding_window=len(IDS))
-    model = load_model(tmp_path)
-    assert model.decoder.config.context == len(IDS)
-    with torch.no_grad():
-        want = theirs(torch.tensor([IDS])).logits[0]
-    assert (logits_of(model, IDS) - want).abs().max() < 1e-4 * want.abs().max().clamp_min(1)
 
 
 def test_damaged_files_are_refused(folder: Path) -> None:

@@ -15,6 +15,7 @@ from ..lab.text import clean
 
 Size = Literal["tiny", "small", "medium"]
 Verifier = Literal["number", "exact", "choice", "set"]
+Thinking = Literal["auto", "on", "off"]
 Flag = Annotated[bool, Parameter(negative="")]
 
 
@@ -110,8 +111,19 @@ def train_(
     evaluate: int = 200,
     device: str = "auto",
     dtype: str | None = None,
+    thinking: Thinking = "auto",
+    system: str = "",
+    engine: str = "auto",
+    lora: int | None = None,
+    lora_alpha: float = 32.0,
+    quantize: Literal["nf4"] | None = None,
+    checkpointing: Flag = False,
+    fit: Flag = False,
+    plan: Flag = False,
+    memory: float | None = None,
     config: Path | None = None,
     set: Annotated[list[str] | None, Parameter(negative="")] = None,
+    no_doctor: Flag = False,
     json: Flag = False,
     quiet: Flag = False,
 ) -> int:
@@ -137,19 +149,44 @@ def train_(
         evaluate: test problems answered before and after training; 0 for none
         device: cpu, cuda or auto
         dtype: what it computes in: float32 or bfloat16
+        thinking: whether the model thinks before it answers; auto is as its chat template has it
+        system: a system message before every question
+        engine: what draws tokens: local, transformers, vllm (a server at 127.0.0.1:8000) or a vLLM server's address; auto fits the model
+        lora: train an adapter of this rank; the model's own weights stay as they are
+        lora_alpha: what the adapter's update is multiplied by, over its rank
+        quantize: keep the model's own weights in four bits (with --lora)
+        checkpointing: compute each layer again in the backward pass instead of keeping it; large models on a GPU do so anyway
+        fit: choose the tokens of a pass and the memory of keys and values so that the run fits
+        plan: say what the run needs in memory, tokens and hours, and whether it fits; nothing is loaded
+        memory: with --plan: GiB of a device that is not here
         config: a TOML file of settings
         set: one setting, as in --set lr=1e-4; may be given several times
+        no_doctor: go on where the doctor says that nothing can be learnt
         json: one event a line, for machines
         quiet: warnings and the last line alone
     """
+    import json as form
+
     from ..lab import api
     from .live import View
 
     source = _task(task, data, question, answer, verifier, solution, skip_bad)
+    kept = api.Memory(lora, lora_alpha, quantize, checkpointing or None, fit)
+    if memory is not None and not plan:
+        raise BadConfig(f"--memory {memory:g} is for --plan alone: a run uses the device that is here")
+    if plan:
+        needs = api.plan(
+            method, task=source, model=model, steps=steps, size=size, solver=solver, config=_config(config, set or []),
+            workers=workers, device=device, dtype=dtype, memory=kept, gib=memory,
+        )  # fmt: skip
+        print(form.dumps(needs.to_dict()) if json else "\n".join(needs.lines()))
+        needs.check()
+        return 0
     with View(_mode(json, quiet)) as view:
         result = api.train(
             method, task=source, model=model, steps=steps, seed=seed, out=out, resume=resume, size=size, workers=workers, solver=solver,
-            evaluate=evaluate, config=_config(config, set or []), device=device, dtype=dtype, listen=view,
+            evaluate=evaluate, config=_config(config, set or []), device=device, dtype=dtype, memory=kept, thinking=thinking,
+            system=system, engine=engine, listen=view,
         )  # fmt: skip
     if not json:
         change = (
@@ -176,12 +213,16 @@ def eval_(
     solver: str = "single",
     samples: int = 1,
     temperature: float = 0.0,
+    thinking: Thinking = "auto",
+    system: str = "",
+    engine: str = "auto",
+    served: str | None = None,
     json: Flag = False,
 ) -> int:
     """Measure a model's accuracy on a task.
 
     Args:
-        model: a Hugging Face model folder, or a built-in size
+        model: a Hugging Face model folder, a built-in size, or the address of an OpenAI-compatible server (http://HOST:PORT/v1)
         task: a built-in task
         data: a JSONL or CSV file of problems
         question: the column that holds the question
@@ -194,6 +235,10 @@ def eval_(
         solver: how the model thinks
         samples: replies to each problem; above 1 give a temperature
         temperature: 0 is greedy
+        thinking: whether the model thinks before it answers; auto is as its chat template has it
+        system: a system message before every question
+        engine: what draws tokens: local, transformers, vllm (a server at 127.0.0.1:8000) or a vLLM server's address; auto fits the model
+        served: which of the models at that address; its key is read from THINKERY_API_KEY or OPENAI_API_KEY
         json: the result as JSON on standard output
     """
     import json as form
@@ -204,8 +249,9 @@ def eval_(
     source = _task(task, data, question, answer, verifier, None, skip_bad)
     with View("quiet" if json else "auto") as view:
         result = api.evaluate(
-            model, source, n=n, seed=seed, split=split, solver=solver, samples=samples, temperature=temperature, listen=view
-        )
+            model, source, n=n, seed=seed, split=split, solver=solver, samples=samples, temperature=temperature, thinking=thinking,
+            system=system, engine=engine, served=served, listen=view,
+        )  # fmt: skip
     if json:
         print(form.dumps({"model": model, **result.to_dict()}))
     else:
@@ -213,6 +259,58 @@ def eval_(
             f"{result.tokens_per_reply:.1f} tokens a reply, {result.unparsed:.1%} unreadable, {result.truncated:.1%} cut off, {result.errors} errors"
         )
     return 0
+
+
+def doctor_(
+    method: str = "grpo",
+    *,
+    task: str | None = None,
+    data: Path | None = None,
+    question: str | None = None,
+    answer: str | None = None,
+    verifier: Verifier | None = None,
+    solution: str | None = None,
+    skip_bad: Flag = False,
+    model: str = "tiny",
+    seed: int = 0,
+    solver: str | None = None,
+    device: str = "auto",
+    dtype: str | None = None,
+    set: Annotated[list[str] | None, Parameter(negative="")] = None,
+    json: Flag = False,
+) -> int:
+    """Find out, before a long run, what would silently keep a model from learning: gold answers that fail, replies that never end, …
+
+    Takes the first step of a method and saves nothing. Every run does the same by itself. Exit status 2 if a finding is fatal.
+
+    Args:
+        method: what would be trained with
+        task: a built-in task
+        data: a JSONL or CSV file of problems
+        question: the column that holds the question
+        answer: the column that holds the answer
+        verifier: how a reply is checked against the answer
+        solution: the column that holds a worked reply
+        skip_bad: leave out rows that cannot be used
+        model: a Hugging Face model folder, or a built-in size
+        solver: how the model thinks
+        set: one setting of the method, as in --set max_tokens=256
+        json: the findings as JSON
+    """
+    import json as form
+
+    from ..lab import api
+
+    source = _task(task, data, question, answer, verifier, solution, skip_bad)
+    found = api.examine(
+        method, task=source, model=model, seed=seed, solver=solver, config=_config(None, set or []), device=device, dtype=dtype
+    )
+    if json:
+        print(form.dumps([vars(f) for f in found], indent=1, ensure_ascii=False))
+    else:
+        for finding in found:
+            Console(highlight=False).print(Text(clean(f"{finding.level:8}{finding.text}")))
+    return 2 if any(f.level == "fatal" for f in found) else 0
 
 
 def run_report(run: Path, *, out: Path | None = None) -> int:
@@ -223,13 +321,18 @@ def run_report(run: Path, *, out: Path | None = None) -> int:
     return 0
 
 
-def model_build(size: str, *, out: Path | None = None, seed: int = 0, steps: int | None = None, workers: str = "auto") -> int:
+def model_build(
+    size: Size, *, out: Path | None = None, seed: int = 0, steps: int | None = None, workers: str = "auto", device: str = "auto"
+) -> int:
     """Make a built-in model from nothing, as the shipped one was made. Example: thinkery model build tiny --out my-tiny
 
+    Ctrl-C checkpoints; the same command goes on.
+
     Args:
-        size: tiny
+        size: tiny (0.6 M parameters, minutes on a CPU), small (7.4 M) or medium (32 M); the latter two want a GPU, or days
         out: the model's folder; by default ./SIZE
         steps: fewer steps give a worse model sooner
+        device: cpu, cuda or auto
     """
     from ..lab.build import build
     from .live import View
@@ -238,7 +341,7 @@ def model_build(size: str, *, out: Path | None = None, seed: int = 0, steps: int
     if folder.exists():
         raise BadConfig(f"{folder} exists; choose another --out")
     with View() as view:
-        build(size, folder, seed, steps, workers, view)
+        build(size, folder, seed, steps, workers, view, device)
     return 0
 
 

@@ -43,6 +43,7 @@ class View:
         self.mode = ("live" if self.console.is_terminal else "plain") if mode == "auto" else mode
         self.live: Live | None = None
         self.curve: list[float] = []
+        self.sample = ""
         self.last = 0.0
         self.began = time.monotonic()
 
@@ -107,10 +108,19 @@ class View:
         if "reward" in d:
             self.curve.append(d["reward"])
         if self.live is not None:
-            self.live.update(Text(f"{self._figures(d)}\n{sparkline(self.curve)}"))
+            self.live.update(Text(f"{self._figures(d)}\n{sparkline(self.curve)}\n{self.sample}"))
         elif time.monotonic() - self.last > EVERY_S or d["step"] == d["steps"]:
             self.last = time.monotonic()
             self.say(self._figures(d))
+
+    def _sample(self, d: dict[str, Any]) -> None:
+        score = "—" if d["score"] is None else f"{d['score']:g}"
+        self.sample = f"{score}  {one_line(d['prompt'], 40)} {one_line(d['reply'], 80)}"
+
+    def _finding(self, d: dict[str, Any]) -> None:
+        if d["level"] in ("warning", "fatal"):
+            advice = f"\n  {d['advice']}" if d["advice"] else ""
+            self.say(f"doctor: {d['check']}: {d['seen']}{advice}", "yellow" if d["level"] == "warning" else "red")
 
     def _progress(self, d: dict[str, Any]) -> None:
         text = f"{d['label']}: {d['done']} of {d['of']} problems"

@@ -44,6 +44,18 @@ Leaves OUT/model, a Hugging Face folder, and OUT/run.json. Ctrl-C checkpoints; t
 `thinkery eval --model runs/add/model --task addition --n 500`
 
 `thinkery eval --model ./my-model --data problems.jsonl --question q --answer a --verifier number --json`""",
+    "ask": """Ask a model something and watch it answer.
+
+`thinkery ask "34+58="`
+
+`thinkery ask "How many primes are below 30?" --model ./my-model --max-tokens 2000`
+
+`echo "34+58=" | thinkery ask - --model runs/add --solver best_of_n --json`""",
+    "doctor": """Find out why nothing would be learnt; `doctor env` says what this machine can do.
+
+`thinkery doctor grpo --task addition --model ./my-model`
+
+`thinkery doctor env`""",
     "show": "Show methods by id, number, arXiv number or title.",
     "version": "Versions of Thinkery and of what its numbers depend on.",
 }
@@ -60,24 +72,40 @@ GROUPS = {
     ),
     "run": ("What a run did.", {"report": "Write a run's report as one HTML file."}),
     "model": (
-        "Make models.",
-        {"build": "Make a built-in model from nothing.", "new": "Make a model with random weights and a vocabulary of your texts."},
+        "Make models, and take them elsewhere.",
+        {
+            "build": "Make a built-in model from nothing.",
+            "new": "Make a model with random weights and a vocabulary of your texts.",
+            "export": """Write a model for use elsewhere: a folder for transformers and vLLM, or one file for llama.cpp.
+
+An adapter is merged into its base. What serves the result is printed.
+
+`thinkery model export runs/add --dtype bfloat16 --out my-model`
+
+`thinkery model export runs/add --to gguf --dtype float16`""",
+            "push": """Send a model with its card to the Hugging Face Hub, in one commit.
+
+The card tells method, task, settings, accuracies with intervals, how they were measured, and limits, from the run's folder; a
+README.md in the model's folder is sent instead. Log in first: `hf auth login`, or the variable HF_TOKEN.
+
+`thinkery model push runs/add jane/adder --license apache-2.0 --dry-run`""",
+        },
     ),
     "new": ("Start a file of your own.", {"method": "A method: one file and its test, working at once."}),
 }
-LISTINGS = ("show", "version", "list")  # what these do stands in a file of its own
+FILES = {"show": "listings", "version": "listings", "list": "listings", "ask": "out", "doctor": "out", "model export": "out", "model push": "out"}
 
 
 def app() -> App:
     """The tree of commands."""
     top = App(name="thinkery", help=HELP, version=__version__, result_action="return_value", suppress_keyboard_interrupt=False)
-    module = lambda name: f"thinkery.cli.{'listings' if name in LISTINGS else 'commands'}"
+    module = lambda name, within="": f"thinkery.cli.{FILES.get(f'{within} {name}') or FILES.get(within or name, 'commands')}"
     for name, about in COMMANDS.items():
         top.command(f"{module(name)}:{name}_", name=name, help=about)
     for group, (about, names) in GROUPS.items():
         sub = App(name=group, help=about)
         for name, line in names.items():
-            sub.command(f"{module(group)}:{group}_{name}", name=name, help=line)
+            sub.command(f"{module(name, group)}:{group}_{name}", name=name, help=line)
         top.command(sub)
 
     top.meta.suppress_keyboard_interrupt = False

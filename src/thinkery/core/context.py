@@ -24,6 +24,7 @@ class Codec(Protocol):
 
     start: Ids  # tokens that every context begins with (usually the begin-of-text token, or nothing)
     end: int  # the token that ends a reply
+    ends: frozenset[int]  # and all that would
 
     def encode(self, text: str) -> Ids: ...
     def decode(self, ids: Ids) -> str: ...
@@ -157,7 +158,7 @@ class Turn:
         """The tokens decoded, without the end token."""
         if self._text is None:
             ids = self.ids
-            self._text = self.context.codec.decode(ids[:-1] if ids and ids[-1] == self.context.codec.end else ids)
+            self._text = self.context.codec.decode(ids[:-1] if ids and ids[-1] in self.context.codec.ends else ids)
         return self._text
 
     def __repr__(self) -> str:

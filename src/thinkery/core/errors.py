@@ -8,6 +8,7 @@ ThinkeryError
 │   ├── BadModel                 a model folder that is incomplete or does not fit
 │   ├── PromptTooLong            a prompt longer than the model's context
 │   ├── MissingExtra             an optional dependency is not installed
+│   ├── Diagnosis                the doctor found that nothing can be learnt
 │   └── StorageError             no space, no permission, a folder that vanished
 └── RunError (RuntimeError)      something failed while running; exit status 1
     ├── SolverError              a way of thinking raised
@@ -85,6 +86,10 @@ class MissingExtra(InputError):
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(f"{purpose} needs the package {package!r}; install it with: pip install 'thinkery[{extra}]'")
+
+
+class Diagnosis(InputError):
+    """The doctor found that nothing can be learnt; the message says why and what to do."""
 
 
 class StorageError(InputError):

@@ -16,10 +16,14 @@ from .context import Turn
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a solver may see of a problem: the prompt, and whatever else the task shows. Never the answer."""
+    """What a solver may see of a problem: the prompt, and whatever else the task shows. Never the answer.
+
+    instruction   how to work and to answer; only models with a chat template are told
+    """
 
     prompt: str
     shown: Mapping[str, Any] = field(default_factory=dict)
+    instruction: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import add
 from typing import Any
 
@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from ..core.context import Context, Turn
-from ..core.errors import EngineError, InputError, PromptTooLong
+from ..core.errors import EngineError
 from ..core.rng import addresses
 from ..models.model import Model
+from .base import check_begun, check_setting, too_long
 from .lanes import Lanes, evict, missing, place, rows_for, step_on
 from .plan_cpu import CpuPlan
 from .plan_torch import TorchPlan
@@ -32,7 +33,10 @@ class LocalEngine:
 
     kv_bytes   memory for keys, values and hidden states; asks that do not fit wait, unused prefixes are dropped first
     stats      counters since the last reset: asks, tokens sampled, nodes computed, steps
+    watch      told after each step of every live ask: its answer, and its turn so far (`ended` is "" until it is over)
     """
+
+    watch: Callable[[list[tuple[Answer, Turn]]], None] | None = None
 
     def __init__(self, model: Model, kv_bytes: int = KV_BYTES) -> None:
         self.model, self.decoder = model, model.decoder
@@ -41,6 +45,7 @@ class LocalEngine:
         self.most = kv_bytes // kind.slot_bytes(self.decoder)
         self.plan = kind(self.decoder, min(SLOTS, self.most))
         self.planned = self.decoder.version
+        self.ends = np.isin(np.arange(self.decoder.config.vocabulary), list(model.tokenizer.ends))  # by token
         self.wake: asyncio.Event | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self.setting_ids: dict[tuple[float, float, int], int] = {}
@@ -88,10 +93,7 @@ class LocalEngine:
         """
         room = self.decoder.config.context - context.n
         if room < 1:
-            raise PromptTooLong(
-                f"the prompt has {context.n} tokens, the model's context holds {self.decoder.config.context}: "
-                f"shorten the prompt or use a model with a longer context ({context.text[:60]!r}…)"
-            )
+            raise too_long(context, self.decoder.config.context)
         setting = (temperature, top_p, top_k)
         if setting not in self.setting_ids or max_tokens < 1 or not context.n:
             self._check(context, max_tokens, setting)
@@ -115,25 +117,17 @@ class LocalEngine:
 
     def _check(self, context: Context, max_tokens: int, setting: tuple[float, float, int]) -> None:
         """Note a new setting, if all is in range."""
-        temperature, top_p, top_k = setting
-        for name, value, fits, range_ in (
-            ("max_tokens", max_tokens, max_tokens >= 1, "at least 1"),
-            ("temperature", temperature, 0 <= temperature < np.inf, "0 (greedy) or positive"),
-            ("top_p", top_p, 0 < top_p <= 1, "above 0 and at most 1"),
-            ("top_k", top_k, top_k >= 0, "0 (no limit) or positive"),
-        ):
-            if not fits:
-                raise InputError(f"{name} is {value}; it must be {range_}")
+        check_setting(max_tokens, *setting)
         self.check_prompt(context)
         self.setting_ids[setting] = len(self.setting_ids)
         columns = zip(*self.setting_ids)
         self.settings = tuple(np.array(x, kind) for x, kind in zip(columns, (np.float64, np.float64, np.int64)))
         self.whole = bool((self.settings[1] >= 1).all() and (self.settings[2] <= 0).all())
 
-    def check_prompt(self, context: Context) -> None:
-        """Raises InputError for a context without tokens."""
-        if not context.n:
-            raise InputError("the prompt is empty and the model has no begin token, so there is nothing to continue: give it some text")
+    def check_prompt(self, context: Context, tokens: int = 0) -> None:
+        """Raises InputError for a context without tokens, PromptTooLong where it and so many further `tokens` do not fit."""
+        check_begun(context)
+        self.decoder.check_length(context.n + tokens)
 
     def _stop(self, strings: tuple[str, ...]) -> int:
         if not strings:
@@ -225,7 +219,9 @@ class LocalEngine:
         live = self.live
         if not len(live):
             return
-        over, hit = self._decode(live, most)
+        over, hit = self._decode(live, most if self.watch is None else 1)
+        if self.watch is not None:
+            self.watch([self._so_far(lane) for lane in live.tolist()])
         if over.any():
             self._finish(live[over], hit[over])
             self.live = live = live[~over]
@@ -234,7 +230,7 @@ class LocalEngine:
 
     def _decode(self, live: NDArray[np.int32], most: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Sample; which lanes are over, and which of them by a stop string."""
-        lanes, end, n = self.lanes, self.model.tokenizer.end, len(live)
+        lanes, n = self.lanes, len(live)
         hit, known, steps = np.zeros(n, np.bool_), 0, 1
         if most > 1 and self.whole and len(self.stops) <= 1 and isinstance(self.plan, CpuPlan):
             most = max(1, min(most, int(self.unused[0]) // n))
@@ -243,16 +239,23 @@ class LocalEngine:
             self._match_tree()
             pool = (self.slot_of, self.node_of, self.free, self.unused)
             stops = (0, self.stops[0].next, self.stops[0].hit) if self.stops else (-1, NO_STOPS, 0)
-            steps, known, nodes = self.plan.burst(live, lanes, pool, self.settings, end, self.tree, stops, most, over, hit)
+            steps, known, nodes = self.plan.burst(live, lanes, pool, self.settings, self.ends, self.tree, stops, most, over, hit)
             self.stats["nodes"] += nodes
         else:
-            over = self.plan.sample(live, lanes, self.slot_of, self.settings, end, self.tree)
+            over = self.plan.sample(live, lanes, self.slot_of, self.settings, self.ends, self.tree)
             self._match_tree()
         self.stats["tokens"] += n * steps
         self.stats["steps"] += steps
         for which, stops_of in enumerate(self.stops):
             self._match_stops(which, stops_of, live, over, hit, known)
         return over, hit
+
+    def _so_far(self, lane: int) -> tuple[Answer, Turn]:
+        """A live ask and what it has written."""
+        context, _, _, setting, role, _, answer = self.asks[lane]
+        n = int(self.lanes.pos[lane])
+        ids, logp = self.lanes.token[lane, :n].copy(), self.lanes.logp[lane, :n].copy()
+        return answer, Turn(context, role, self.model.writer, setting[0], "", ids, logp)
 
     def _match_stops(self, which: int, stops: Stops, live: Any, over: Any, hit: Any, known: int) -> None:
         """Look for an automaton's stop strings in the last tokens of the lanes from the first that is not `known`."""
@@ -266,7 +269,7 @@ class LocalEngine:
     def _finish(self, over: NDArray[np.int32], hit: NDArray[np.bool_]) -> None:
         lanes, writer = self.lanes, self.model.writer
         length = lanes.pos[over]
-        stopped = lanes.token[over, length - 1] == self.model.tokenizer.end
+        stopped = self.ends[lanes.token[over, length - 1]]
         stopped |= hit
         longest = int(length.max())
         token, node, logp = lanes.token[over, :longest], lanes.node[over, :longest], lanes.logp[over, :longest]  # turns are views of these

@@ -16,17 +16,20 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..core.rng import GOLDEN, MIX1, MIX2
+from ..models.adapters import JOINED
 from ..models.decoder import Decoder
 from ..models.gemm import multiply
 from ..models.kernels import FAST, attend, log_softmax_row, rms_norm, rotate, swiglu
-from ..models.ops_cpu import panels
+from ..models.ops_cpu import effective, panels
 from ..models.simd import exp
 from .lanes import step_on
 from .stops import match
 from .tree import child
 
 ROWS = 1024  # nodes of one call: bounds the work space
-FIELDS = ("attention_norm", "qkv", "qkv_bias", "q_norm", "k_norm", "out", "out_bias", "ff_norm", "gate_up", "down")
+FIELDS = (
+    "attention_norm", "qkv", "qkv_bias", "q_norm", "k_norm", "out", "out_bias", "ff_norm", "gate_up", "down", "gate_up_bias", "down_bias",
+)  # fmt: skip
 
 
 class CpuPlan:
@@ -71,7 +74,7 @@ class CpuPlan:
             for j, name in enumerate(FIELDS):
                 p = getattr(layer, name)
                 if p is not None:
-                    flat = panels(p, True) if p.dim() == 2 else p.detach().numpy()
+                    flat = panels(effective(*layer.matrix(name), torch.float32), True) if name in JOINED else p.detach().numpy()
                     offsets[i, j] = at
                     at += flat.size
                     pieces.append(flat)
@@ -88,8 +91,8 @@ class CpuPlan:
             pool = (self.keys, self.values, self.hidden)
             _extend(self.weights, self.offsets, self.sizes, self.config.eps, self.embed, self.norm, self.cos, self.sin, *pool, *part)
 
-    def sample(self, live: Any, lanes: Any, slot_of: Any, settings: Any, end: int, tree: Any) -> NDArray[np.bool_]:
-        """One token for every live lane (see `lanes.Lanes`), recorded there; True where the reply is over by end token or limit."""
+    def sample(self, live: Any, lanes: Any, slot_of: Any, settings: Any, ends: Any, tree: Any) -> NDArray[np.bool_]:
+        """One token for every live lane (see `lanes.Lanes`), recorded there; True where the reply is over by one of the `ends` [V] or limit."""
         tree.room(len(live))
         over = np.empty(len(live), np.bool_)
         temperature, top_p, top_k = settings
@@ -102,12 +105,12 @@ class CpuPlan:
             truncate(masses, lanes.setting[first], top_p, top_k)
         _draw_all(
             live, lanes.at, lanes.pos, lanes.limit, lanes.setting, lanes.address, lanes.token, lanes.logp, lanes.node, logps, masses,
-            row_of, first, temperature, end, tree.parent, tree.token, tree.depth, tree.table, tree.count, over,
+            row_of, first, temperature, ends, tree.parent, tree.token, tree.depth, tree.table, tree.count, over,
         )  # fmt: skip
         return over
 
     def burst(
-        self, live: Any, lanes: Any, pool: Any, settings: Any, end: int, tree: Any, stops: Any, most: int, over: Any, hit: Any
+        self, live: Any, lanes: Any, pool: Any, settings: Any, ends: Any, tree: Any, stops: Any, most: int, over: Any, hit: Any
     ) -> tuple[int, int, int]:
         """Up to `most` tokens for every live lane without a return to Python, until a reply is over by end token, limit or stop string.
 
@@ -121,7 +124,7 @@ class CpuPlan:
         path = (lanes.length, lanes.index, lanes.state, lanes.stops)
         grown = (tree.parent, tree.token, tree.depth, tree.table, tree.count)
         banks = (self.keys, self.values, self.hidden)
-        return _burst(most, live, state, path, pool, net, banks, self.head, settings[0], end, grown, stops, over, hit)  # type: ignore[no-any-return]
+        return _burst(most, live, state, path, pool, net, banks, self.head, settings[0], ends, grown, stops, over, hit)  # type: ignore[no-any-return]
 
     def log_softmax(self, slots: NDArray[np.int32], temperature: float = 1.0) -> NDArray[np.float32]:
         """Log-probabilities of the next token after each slot's node, float32 [n, V]."""
@@ -200,8 +203,12 @@ def _extend(w, offsets, sizes, eps, embed, norm, cos, sin, keys, values, hidden,
         x += h
         rms_norm(x, w[o[7] : o[7] + width], eps, h, inverse)
         multiply(h.ravel(), 0, width, 1, rows, w, o[8], width, 2 * ff, gate_up.ravel(), 0, 2 * ff)
+        if o[10] >= 0:
+            _add_bias(gate_up, w, o[10], rows, 2 * ff)
         swiglu(gate_up, act)
         multiply(act.ravel(), 0, ff, 1, rows, w, o[9], ff, width, h.ravel(), 0, width)
+        if o[11] >= 0:
+            _add_bias(h, w, o[11], rows, width)
         x += h
     rms_norm(x, norm, eps, h, inverse)
     for r in range(rows):
@@ -313,7 +320,7 @@ def _distributions(live, at, setting, hidden, slot_of, head, columns, temperatur
 
 @njit(cache=True)
 def _draw_all(  # type: ignore[no-untyped-def]
-    live, at, pos, limit, setting, address, token, logp, node, logps, masses, row_of, first, temperature, end,
+    live, at, pos, limit, setting, address, token, logp, node, logps, masses, row_of, first, temperature, ends,
     tree_parent, tree_token, tree_depth, tree_table, tree_count, over,
 ):  # fmt: skip
     rows, columns = logps.shape
@@ -330,11 +337,11 @@ def _draw_all(  # type: ignore[no-untyped-def]
         below = child(tree_parent, tree_token, tree_depth, tree_table, tree_count, at[lane], v)
         token[lane, p], logp[lane, p], node[lane, p] = v, logps[r, v], below
         at[lane], pos[lane] = below, p + 1
-        over[i] = v == end or p + 1 >= limit[lane]
+        over[i] = ends[v] or p + 1 >= limit[lane]
 
 
 @njit(cache=True)
-def _burst(most, live, state, path, pool, net, banks, head, temperature, end, grown, stops, over, hit):  # type: ignore[no-untyped-def]
+def _burst(most, live, state, path, pool, net, banks, head, temperature, ends, grown, stops, over, hit):  # type: ignore[no-untyped-def]
     at, pos, limit, setting, address, token, logp, node = state
     length, index, automaton_state, automaton = path
     which, following, complete = stops
@@ -344,7 +351,7 @@ def _burst(most, live, state, path, pool, net, banks, head, temperature, end, gr
     for step in range(1, most + 1):
         logps, row_of, first = _distributions(live, at, setting, banks[2], pool[0], head, columns, temperature)
         _draw_all(
-            live, at, pos, limit, setting, address, token, logp, node, logps, logps, row_of, first, temperature, end,
+            live, at, pos, limit, setting, address, token, logp, node, logps, logps, row_of, first, temperature, ends,
             grown[0], grown[1], grown[2], grown[3], grown[4], over,
         )  # fmt: skip
         known = n if which < 0 else match(which, following, complete, live, automaton, automaton_state, token, pos, hit, over, 0)

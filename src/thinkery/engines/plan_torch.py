@@ -75,9 +75,8 @@ class TorchPlan:
         at = to(positions).long()
         cos, sin = d.cos[at].to(d.dtype), d.sin[at].to(d.dtype)
         x = F.embedding(to(tokens).long(), w(d.embed))
-        bias = lambda p: None if p is None else w(p)
         for i, layer in enumerate(d.blocks):
-            qkv = ops.linear(ops.rms_norm(x, w(layer.attention_norm), c.eps), w(layer.qkv), bias(layer.qkv_bias))
+            qkv = d.linear(ops.rms_norm(x, w(layer.attention_norm), c.eps), layer, "qkv")
             if layer.q_norm is not None:
                 qkv = d.norm_heads(qkv, layer)
             heads = qkv.view(n, -1, c.head_width)
@@ -86,8 +85,8 @@ class TorchPlan:
             q = qk[:, : c.heads].reshape(n, c.kv_heads, -1, c.head_width)
             k, v = self.keys[i][path].transpose(1, 2), self.values[i][path].transpose(1, 2)
             out = F.scaled_dot_product_attention(q, k, v, attn_mask=seen).reshape(n, -1)
-            x = x + ops.linear(out, w(layer.out), bias(layer.out_bias))
-            x = x + ops.linear(ops.swiglu(ops.linear(ops.rms_norm(x, w(layer.ff_norm), c.eps), w(layer.gate_up))), w(layer.down))
+            x = x + d.linear(out, layer, "out")
+            x = x + d.linear(ops.swiglu(d.linear(ops.rms_norm(x, w(layer.ff_norm), c.eps), layer, "gate_up")), layer, "down")
         self.hidden[slot] = ops.rms_norm(x, w(d.norm), c.eps)
 
     def _log_softmax(self, slots: Any, scale: Tensor) -> Tensor:
@@ -95,18 +94,16 @@ class TorchPlan:
         return (F.linear(self.hidden[at], self.head).float() * scale[:, None]).log_softmax(-1)
 
     @torch.no_grad()
-    def sample(self, live: Any, lanes: Any, slot_of: Any, settings: Any, end: int, tree: Any) -> NDArray[np.bool_]:
-        """One token for every live lane, recorded there; True where the reply is over by end token or limit."""
+    def sample(self, live: Any, lanes: Any, slot_of: Any, settings: Any, ends: Any, tree: Any) -> NDArray[np.bool_]:
+        """One token for every live lane, recorded there; True where the reply is over by one of the `ends` [V] or limit."""
         row_of, first = distinct(live, lanes.at, lanes.setting)
         temperature, top_p, top_k = (torch.as_tensor(s[lanes.setting[first]], device=self.decoder.device) for s in settings)
         greedy = temperature <= 0
         logps = self._log_softmax(slot_of[lanes.at[first]], 1 / temperature.where(~greedy, 1).float())
-        sums = _truncate(logps.double().exp(), top_p, top_k).cumsum(-1)
         pos = lanes.pos[live]
         u = torch.as_tensor(uniforms(lanes.address[live], pos.astype(np.int64)), device=logps.device)
         row = torch.as_tensor(row_of, device=logps.device).long()
-        drawn = torch.searchsorted(sums[row], (u * sums[row, -1])[:, None], right=True)[:, 0].clamp_max(logps.shape[1] - 1)
-        token = drawn.where(~greedy[row], logps.argmax(-1)[row])
+        token = draw(logps, row, u, greedy, top_p, top_k)
         logp = logps[row, token].cpu().numpy()
         tokens = token.to(torch.int32).cpu().numpy()
         tree.room(len(live))
@@ -114,7 +111,7 @@ class TorchPlan:
         below = np.array([child(*arrays, lanes.at[lane], t) for lane, t in zip(live, tokens)], np.int32)
         lanes.token[live, pos], lanes.logp[live, pos], lanes.node[live, pos] = tokens, logp, below
         lanes.at[live], lanes.pos[live] = below, pos + 1
-        return (tokens == end) | (pos + 1 >= lanes.limit[live])  # type: ignore[no-any-return]
+        return ends[tokens] | (pos + 1 >= lanes.limit[live])  # type: ignore[no-any-return]
 
     @torch.no_grad()
     def log_softmax(self, slots: NDArray[np.int32], temperature: float = 1.0) -> NDArray[np.float32]:
@@ -125,6 +122,13 @@ class TorchPlan:
     def states(self, slots: NDArray[np.int32]) -> Tensor:
         """Final hidden states, float32 [n, D]."""
         return self.hidden[torch.as_tensor(slots, device=self.decoder.device).long()].float().cpu()
+
+
+def draw(logps: Tensor, row: Tensor, u: Tensor, greedy: Tensor, top_p: Tensor, top_k: Tensor) -> Tensor:
+    """A token [n] for each draw u [n] in [0, 1), by the distribution and the settings of its row: logps [R, V], row [n], settings [R]."""
+    sums = _truncate(logps.double().exp(), top_p, top_k).cumsum(-1)
+    drawn = torch.searchsorted(sums[row], (u * sums[row, -1])[:, None], right=True)[:, 0].clamp_max(logps.shape[1] - 1)
+    return drawn.where(~greedy[row], logps.argmax(-1)[row])
 
 
 def _truncate(p: Tensor, top_p: Tensor, top_k: Tensor) -> Tensor:

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..core.context import Context, Turn
+from ..core.context import Context, Ids, Turn
 from ..core.errors import EngineError
 from ..core.records import Question
 from ..core.rng import Stream, address, name_hash
-from .local import LocalEngine
+from ..models.chat import Chat
+from .base import Engine
 
 
 @dataclass(frozen=True)
@@ -42,20 +43,30 @@ class Session:
     __slots__ = ("_asked", "_branches", "_nth", "base", "cast", "engine", "sampling", "script")
 
     def __init__(
-        self, engine: LocalEngine, base: int, sampling: Sampling, cast: Mapping[str, LocalEngine] | None = None, script: str | None = None
+        self, engine: Engine, base: int, sampling: Sampling, cast: Mapping[str, Engine] | None = None, script: str | None = None
     ) -> None:
         self.engine, self.base, self.sampling, self.cast, self.script = engine, base, sampling, cast, script
         self._nth: dict[tuple[int, int], int] = {}
         self._asked: list[Any] = []
         self._branches: dict[int, Session] = {}
 
-    def _of(self, role: str) -> LocalEngine:
+    def _of(self, role: str) -> Engine:
         return self.engine if self.cast is None else self.cast.get(role, self.engine)
 
     def context(self, x: str | Question | Context, role: str = "policy") -> Context:
         """A question or text as the start of a context of its own."""
         engine = self._of(role)
         return engine.model.context(engine.root, x)
+
+    def chat(self, role: str = "policy") -> Chat | None:
+        """How the role's model puts messages; None: it has no chat template."""
+        chat: Chat | None = self._of(role).model.tokenizer.chat
+        return chat
+
+    def follow(self, context: Context, text: str, author: str = "user", role: str = "policy") -> Context:
+        """A context that ends in a turn, with the next message: a user's or a tool's. Plain text where there is no chat template."""
+        chat = self.chat(role)
+        return context + (text if chat is None else chat.follow(context.ids, [{"role": author, "content": text}]))
 
     def ask(
         self,
@@ -96,33 +107,36 @@ class Session:
     def say(
         self,
         context: str | Question | Context,
-        text: str,
+        text: str | Ids,
         role: str = "policy",
         end: bool = True,
         weight: float | NDArray[np.float32] = 1.0,
     ) -> Turn:
-        """Record `text` as written by `role`, with the end token unless `end` is False: forced output, for supervision.
+        """Record `text` (or tokens) as written by `role`, with the end token unless `end` is False: forced output, for supervision.
 
         weight: one number, or one for each token, by which supervised losses count it.
         """
         engine = self._of(role)
         place = self.context(context, role)
-        ids = engine.model.tokenizer.encode(text) + ((engine.model.tokenizer.end,) if end else ())
-        engine.check_prompt(place)
-        engine.decoder.check_length(place.n + len(ids))
+        ids = engine.model.tokenizer.encode(text) if isinstance(text, str) else text
+        ids += (engine.model.tokenizer.end,) if end else ()
+        engine.check_prompt(place, len(ids))
         weights = np.broadcast_to(np.asarray(weight, np.float32), (len(ids),))
         turn = Turn(place, role, engine.model.writer, 1.0, "said", ids, None, weights)
         self._asked.append(turn)
         return turn
 
     def _recite(self, context: str | Question | Context, stop: tuple[str, ...], role: str) -> Awaitable[Turn]:
-        """The next piece of the script as a forced turn."""
+        """The next piece of the script as a forced turn. It is an answer: a thought that the chat template opens is closed first."""
         assert self.script is not None
         ends = [self.script.index(s) + len(s) for s in stop if s in self.script]
         cut = min(ends, default=len(self.script))
         piece, self.script = self.script[:cut], self.script[cut:]
         answer = asyncio.get_running_loop().create_future()
-        answer.set_result(self.say(context, piece, role, end=not ends))
+        place, chat, ids = self.context(context, role), self.chat(role), self._of(role).model.tokenizer.encode(piece)
+        if chat is not None and chat.thought_open(place.ids):
+            ids = chat.thought_end + ids
+        answer.set_result(self.say(place, ids, role, end=not ends))
         return answer
 
     def score(self, context: str | Question | Context, text: str, role: str = "policy") -> NDArray[np.float32]:

@@ -16,27 +16,39 @@ import torch
 
 from ..core.context import Turn
 from ..core.errors import BadConfig, InputError, StorageError
+from ..core.records import Question
 from ..core.rng import address
-from ..engines.local import LocalEngine
+from ..engines.choice import engine_of, remote
+from ..engines.local import KV_BYTES
 from ..engines.plan_cpu import compiled
 from ..engines.session import Sampling, Session
 from ..engines.work import run as run_solvers
 from ..learning.checkpoint import write_json
 from ..learning.collect import Unit
+from ..learning.importance import corrected
 from ..learning.loop import Learning
 from ..learning.recipe import Optimizer, Recipe, Setting, Stage, combine
 from ..learning.workers import count as processes
 from ..models import model as models
 from ..solvers import solver as solver_named
 from ..tasks import Task, load_task
-from . import catalogue
+from . import catalogue, doctor
+from .answering import address as is_address
+from .answering import answering, tell_engine
 from .evaluation import Evaluation, evaluate_model, sample_record
 from .events import Event, Listener, silent
+from .manner import settings_of, spoken_to
+from .memory import Memory, fitted, job_of, with_cells
+from .plan import Plan
+from .plan import plan as plan_of
 from .report import write_report
 from .run import Run, command, drive
 from .text import one_line
 
-__all__ = ["DemoResult", "Evaluation", "Model", "RunResult", "demo", "evaluate", "load_model", "load_task", "recipe_of", "train"]
+__all__ = [
+    "DemoResult", "Evaluation", "Memory", "Model", "Plan", "RunResult", "demo", "evaluate", "examine", "load_model", "load_task", "plan",
+    "recipe_of", "train",
+]  # fmt: skip
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # two pools of threads on few cores fight each other
 
@@ -57,11 +69,11 @@ class Model(models.Model):
 
     def ask(self, prompt: str, max_tokens: int = 64, temperature: float = 0.0, seed: int = 0, stop: Sequence[str] = ()) -> Turn:
         """The model's turn after a prompt: `.text`, `.ids`, `.logp` (nats), `.ended`. Greedy unless `temperature` is given."""
-        engine = LocalEngine(self)
+        engine = engine_of(self)
         session = Session(engine, address(seed, "ask"), Sampling(max_tokens, temperature, stop=tuple(stop)))
 
         async def once() -> Turn:
-            return await session.ask(prompt)
+            return await session.ask(Question(prompt))
 
         (turn,) = run_solvers([once()], [engine])
         if isinstance(turn, BaseException):
@@ -69,8 +81,8 @@ class Model(models.Model):
         return turn  # type: ignore[no-any-return]
 
 
-def load_model(path: str | Path, device: str = "auto", dtype: str | None = None) -> Model:
-    """A model from a Hugging Face folder or a built-in size.
+def load_model(path: str | Path, device: str = "auto", dtype: str | None = None, memory: Memory | None = None, seed: int = 0) -> Model:
+    """A model from a Hugging Face folder, an adapter's folder or a built-in size; `memory` adapts and quantises it.
 
     device: cpu, cuda or auto; dtype: float32 or bfloat16 (what it computes in). Raises UnknownName or BadModel.
     """
@@ -80,8 +92,12 @@ def load_model(path: str | Path, device: str = "auto", dtype: str | None = None)
     place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     if place == "cpu":
         torch.set_num_threads(1)
-    loaded = models.load_model(path, place, kinds[dtype])
-    return Model(loaded.decoder, loaded.tokenizer, loaded.name)
+    memory = memory or Memory()
+    apart = memory.lora is not None or memory.quantize is not None  # made small before it meets the GPU
+    loaded = models.load_model(path, "cpu" if apart else place, kinds[dtype])
+    memory.apply(loaded.decoder, path, seed, place)
+    loaded.decoder.to(place).checkpointing = memory.checkpoints(loaded.decoder.config, place)
+    return Model(loaded.decoder, loaded.tokenizer, loaded.name, loaded.origin)
 
 
 def _task(task: str | Task | None) -> Task:
@@ -103,13 +119,24 @@ def recipe_of(method: str, setting: Setting, config: Mapping[str, Any] | None = 
     return configured(recipe, config or {})
 
 
+def _with_solver(recipe: Recipe, solver: str | None) -> Recipe:
+    return recipe if solver is None else recipe.stage(recipe.flat()[-1].name, solver=solver_named(solver))
+
+
 def configured(recipe: Recipe, config: Mapping[str, Any]) -> Recipe:
-    """The recipe with scalar settings changed in its last stage: steps, problems, samples, temperature, lr, … Unknown keys fail."""
+    """The recipe with scalar settings changed in its last stage: steps, problems, samples, temperature, lr, …, and cast.ROLE, a
+    model folder for one of its roles. Unknown keys fail.
+    """
     last = recipe.flat()[-1]
     stage: dict[str, Any] = {}
     for key, value in config.items():
+        role = key.removeprefix("cast.")
+        if role in last.cast and role != key:
+            stage["cast"] = {**stage.get("cast", last.cast), role: str(value)}
+            continue
         if key not in SCALARS and key not in OPTIMIZER:
-            raise BadConfig(f"unknown setting {key!r}; known: {', '.join(sorted([*SCALARS, *OPTIMIZER]))}")
+            known = sorted([*SCALARS, *OPTIMIZER, *(f"cast.{r}" for r in last.cast)])
+            raise BadConfig(f"unknown setting {key!r}; known: {', '.join(known)}")
         have = getattr(last, key) if key in SCALARS else getattr(last.optimizer, key)
         kind = int if key == "max_tokens" else type(have)
         try:
@@ -154,22 +181,30 @@ def train(
     config: Mapping[str, Any] | None = None,
     device: str = "auto",
     dtype: str | None = None,
+    memory: Memory | None = None,
+    thinking: str = "auto",
+    system: str = "",
+    engine: str = "auto",
     listen: Listener | None = None,
     checkpoint_every_s: float = 30.0,
+    doctor_stops: bool = True,
 ) -> RunResult:
     """Train a model on a task with a method; several methods join with "+".
 
-    Leaves out/model as a Hugging Face folder and out/run.json. `evaluate` test problems are answered before and after (0: none).
+    Leaves out/model as a Hugging Face folder (of an adapter: as peft has it) and out/run.json. `evaluate` test problems are answered
+    before and after (0: none). `memory` says how the model is kept: Memory(lora=16, quantize="nf4"). thinking: on, off or auto, as the
+    model's chat template has it; system: a message before every question. engine: local, transformers, vllm or a vLLM server's address.
     Raises InputError for bad input, KeyboardInterrupt after a checkpoint when interrupted.
     """
-    the_task = _task(task)
+    the_task, memory = _task(task), memory or Memory()
     settings = dict(config or {}) | ({"steps": steps} if steps is not None else {})
     setting = Setting(the_task, str(model), size, seed=seed)
-    recipe = recipe_of(method, setting, settings)
-    if solver is not None:
-        recipe = recipe.stage(recipe.flat()[-1].name, solver=solver_named(solver))
+    recipe = _with_solver(recipe_of(method, setting, settings), solver)
+    recipe = corrected(recipe) if remote(engine) else recipe
     processes(workers, 1)
-    loaded = load_model(model, device, dtype)
+    needs = job_of(model, recipe, the_task, memory, device, dtype, workers) if memory != Memory() else None
+    loaded = spoken_to(load_model(model, device, dtype, memory, seed), thinking, system)
+    settings |= memory.settings() | settings_of(thinking, system)
     about = {"method": method, "task": the_task.name, "model": str(model), "seed": seed, "size": size, "config": settings, "solver": solver}
     stages = [{"name": s.name, "steps": s.steps} for s in recipe.flat()]
     about |= {"command": command(), "stages": stages, "parameters": sum(p.numel() for p in loaded.decoder.parameters())}
@@ -178,9 +213,16 @@ def train(
         if out is not None
         else Path("runs") / f"{'+'.join(Path(m).stem for m in method.split('+'))}-{the_task.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     )
+    kv_bytes = KV_BYTES
+    if memory.fit and needs is not None:
+        sizes = about["fitted"] = fitted(needs, loaded.decoder, folder if resume else None)
+        recipe, kv_bytes = with_cells(recipe, sizes["cells"]), sizes["kv_bytes"]
     run = Run(folder, about, resume)
-    job = _Job(run, Learning(recipe, setting, loaded, workers), loaded, the_task, evaluate, solver, listen or silent)
+    learning = Learning(recipe, setting, loaded, workers, kv_bytes, engine)
+    job = _Job(run, learning, loaded, the_task, evaluate, solver, doctor_stops, listen or silent)
     job.tell(Event("saved", {"path": str(folder), "what": "run folder"}))
+    if not run.resumed:
+        tell_engine(loaded, engine, job.tell)
     try:
         before, after = job.carry_out(checkpoint_every_s)
     except KeyboardInterrupt:
@@ -196,6 +238,28 @@ def train(
     return RunResult(folder, loaded, before, after, state.total, state.tokens, run.about["wall_s"])
 
 
+def plan(
+    method: str,
+    *,
+    task: str | Task | None = None,
+    model: str | Path = "tiny",
+    steps: int | None = None,
+    size: str = "tiny",
+    solver: str | None = None,
+    config: Mapping[str, Any] | None = None,
+    workers: int | str = "auto",
+    device: str = "auto",
+    dtype: str | None = None,
+    memory: Memory | None = None,
+    gib: float | None = None,
+) -> Plan:
+    """What `train` with these settings needs: memory, tokens, hours; nothing is loaded. `gib`: memory of a device that is not here."""
+    the_task = _task(task)
+    settings = dict(config or {}) | ({"steps": steps} if steps is not None else {})
+    recipe = _with_solver(recipe_of(method, Setting(the_task, str(model), size), settings), solver)
+    return plan_of(job_of(model, recipe, the_task, memory or Memory(), device, dtype, workers, gib))
+
+
 @dataclass(frozen=True)
 class _Job:
     """A run being carried out."""
@@ -206,6 +270,7 @@ class _Job:
     task: Task
     evaluate: int
     solver: str | None
+    checked: bool
     tell: Listener
     began: float = field(default_factory=time.monotonic)
 
@@ -221,7 +286,8 @@ class _Job:
         before = self._before()
         if not self.run.resumed:
             preview(self.learning, self.tell)
-        drive(self.learning, self.run, self.tell, checkpoint_every_s)
+            self.say(doctor.before(self.model, self.task, self.learning.stage, self.learning.setting.seed))
+        drive(self.learning, self.run, self.tell, checkpoint_every_s, self.examine)
         self.learning.leave()
         self.model.save(self.run.folder / "model")
         after = self._measure("after")
@@ -231,6 +297,17 @@ class _Job:
         state = self.learning.state
         self.run.write(status="done", evaluations=evaluations, steps=state.total, tokens=state.tokens, wall_s=self.seconds)
         return before, after
+
+    def examine(self, stage: Stage, metrics: Mapping[str, float]) -> None:
+        """The doctor's view of a stage's first step."""
+        self.say(doctor.after(self.learning.rollouts, metrics, stage, self.model))
+
+    def say(self, found: Sequence[doctor.Finding]) -> None:
+        """Tell findings; a fatal one stops the run, if the doctor is asked to."""
+        for finding in found:
+            self.tell(Event("finding", vars(finding)))
+        if self.checked:
+            doctor.stop(found)
 
     def fail(self, error: BaseException) -> None:
         """Note what went wrong; wrong input that shows before the first step leaves nothing behind."""
@@ -246,7 +323,7 @@ class _Job:
             return None
         seed = self.learning.setting.seed
         return evaluate_model(
-            self.model, self.task, n=self.evaluate, seed=seed, solver=self.solver or "single", label=label, listen=self.tell
+            self.learning.sampler(), self.task, n=self.evaluate, seed=seed, solver=self.solver or "single", label=label, listen=self.tell
         )
 
     def _before(self) -> Evaluation | None:
@@ -259,6 +336,38 @@ class _Job:
             write_json(samples, {"before": found.samples})
             self.run.write(evaluations={"before": found.to_dict()})
         return found
+
+
+def examine(
+    method: str = "grpo",
+    *,
+    task: str | Task | None = None,
+    model: str | Path = "tiny",
+    seed: int = 0,
+    size: str = "tiny",
+    solver: str | None = None,
+    config: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    dtype: str | None = None,
+) -> list[doctor.Finding]:
+    """What the doctor finds before and in the first step of a method. Nothing is saved.
+
+    Raises InputError for bad input, and what the step itself raises.
+    """
+    the_task = _task(task)
+    setting = Setting(the_task, str(model), size, seed=seed)
+    recipe = recipe_of(method, setting, config)
+    if solver is not None:
+        recipe = recipe.stage(recipe.flat()[-1].name, solver=solver_named(solver))
+    loaded = load_model(model, device, dtype)
+    learning = Learning(recipe, setting, loaded)
+    stage = learning.stage
+    found = doctor.before(loaded, the_task, stage, seed)
+    try:
+        metrics = learning.step()
+        return [*found, *doctor.after(learning.rollouts, metrics, stage, loaded)]
+    finally:
+        learning.leave()
 
 
 def preview(learning: Learning, tell: Listener, n: int = 5) -> None:
@@ -285,13 +394,24 @@ def evaluate(
     solver: str = "single",
     samples: int = 1,
     temperature: float = 0.0,
+    thinking: str = "auto",
+    system: str = "",
+    engine: str = "auto",
+    served: str | None = None,
     listen: Listener | None = None,
 ) -> Evaluation:
-    """Accuracy of a model on a task with a 95 % interval. Raises InputError for bad input."""
-    loaded = model if isinstance(model, Model) else load_model(model)
-    return evaluate_model(
-        loaded, _task(task), n=n, seed=seed, split=split, solver=solver, samples=samples, temperature=temperature, listen=listen or silent
+    """Accuracy of a model on a task with a 95 % interval; `thinking`, `system` and `engine` as in `train`.
+
+    model may be the address of an OpenAI-compatible server (http://HOST:PORT/v1); `served` names one of the models there.
+    Raises InputError for bad input.
+    """
+    who = model if isinstance(model, Model) or is_address(model) else load_model(model)
+    asked = answering(who, served, thinking, system, engine)
+    found = evaluate_model(
+        asked, _task(task), n=n, seed=seed, split=split, solver=solver, samples=samples, temperature=temperature, listen=listen or silent
     )
+    tell_engine(asked.model, engine, listen or silent)
+    return found
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ Most demonstrations answer at once, few work it out: so a built-in model mostly 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -21,18 +23,39 @@ from ..models.tokenizer import character_tokenizer, train_tokenizer
 from ..tasks import load_task, task_names
 from ..tasks.mixture import Mixture
 from .events import Event, Listener, silent
+from .run import Run, drive
+
+CHECKPOINT_S = 60.0
 
 STYLES = {"direct": 0.7, "trace": 0.3}
+
+
+@dataclass(frozen=True)
+class Size:
+    """A built-in model: its shape, and how long it is trained: steps of so many demonstrations."""
+
+    config: DecoderConfig
+    steps: int
+    problems: int
+    shards: int = 2
+
+
 TINY = DecoderConfig(vocabulary=64, width=128, layers=3, heads=4, kv_heads=2, head_width=32, feed_forward=384, context=512)
-STEPS = {"tiny": 4000}
+SMALL = replace(TINY, width=320, layers=6, heads=10, kv_heads=5, feed_forward=960, context=2048)
+MEDIUM = replace(TINY, width=512, layers=10, heads=16, kv_heads=8, feed_forward=1536, context=4096)
+SIZES = {
+    "tiny": Size(TINY, 4000, 64),
+    "small": Size(SMALL, 25_000, 1024, 8),  # about a billion tokens: far past what its size asks for
+    "medium": Size(MEDIUM, 50_000, 1024, 8),
+}
 
 
-def warm_up(steps: int, shards: int = 1) -> Stage:
+def warm_up(steps: int, problems: int = 64, shards: int = 1) -> Stage:
     """Supervised fine-tuning on demonstrations, mostly direct answers."""
     return Stage(
         name="sft",
         steps=steps,
-        problems=64,
+        problems=problems,
         samples=1,
         source="demonstrations",
         styles=STYLES,
@@ -43,20 +66,34 @@ def warm_up(steps: int, shards: int = 1) -> Stage:
     )
 
 
-def build(size: str, folder: Path, seed: int = 0, steps: int | None = None, workers: int | str = 1, listen: Listener = silent) -> Model:
-    """Make a built-in model from nothing and save it to `folder`, in bfloat16. The same seed gives the same weights on one machine."""
-    if size not in STEPS:
-        raise UnknownName("size", size, STEPS)
+def build(
+    size: str,
+    folder: Path,
+    seed: int = 0,
+    steps: int | None = None,
+    workers: int | str = 1,
+    listen: Listener = silent,
+    device: str = "auto",
+) -> Model:
+    """Make a built-in model from nothing and save it to `folder`, in bfloat16. The same seed gives the same weights on one machine.
+
+    Works in `folder`.build, which goes when the model is there: interrupted, the same call goes on from there. Raises UnknownName.
+    """
+    if size not in SIZES:
+        raise UnknownName("size", size, SIZES)
     torch.set_num_threads(1)
+    of, place = SIZES[size], ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     task = Mixture([load_task(name) for name in task_names()])
-    model = new_model(TINY, character_tokenizer(), size, seed)
-    learning = Learning(Recipe((warm_up(steps or STEPS[size], 2),)), Setting(task, seed=seed), model, workers)
-    listen(Event("stage", {"name": "sft", "index": 0, "of": 1, "steps": learning.steps}))
-    while not learning.done:
-        metrics = learning.step()
-        listen(Event("step", {"stage": "sft", "step": learning.state.total, "steps": learning.steps, **metrics}))
-    learning.leave()
+    model = new_model(of.config, character_tokenizer(), size, seed)
+    model.decoder.to(place)
+    if place != "cpu":
+        model.decoder.compute = torch.bfloat16
+    recipe = Recipe((warm_up(steps or of.steps, of.problems, of.shards),))
+    about = {"method": "sft", "task": task.name, "model": size, "seed": seed, "size": size, "config": {"steps": steps or of.steps}}
+    run = Run(folder.with_name(f"{folder.name}.build"), about, resume=True)
+    drive(Learning(recipe, Setting(task, seed=seed), model, workers), run, listen, CHECKPOINT_S, lambda stage, metrics: None)
     model.save(folder, torch.bfloat16)
+    shutil.rmtree(run.folder)
     listen(Event("saved", {"path": str(folder), "what": "model"}))
     return model
 

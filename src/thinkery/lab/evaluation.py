@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..core.errors import InputError
 from ..core.records import Rollout
-from ..engines.local import LocalEngine
+from ..engines.base import Engine
+from ..engines.choice import engine_of
+from ..engines.openai import OpenAIEngine
 from ..engines.session import Sampling
 from ..learning.collect import Collector, Unit
 from ..models.model import Model
@@ -70,7 +72,7 @@ def sample_record(r: Rollout) -> dict[str, Any]:
 
 
 def evaluate_model(
-    model: Model,
+    model: Model | Engine,
     task: Task,
     *,
     n: int = 500,
@@ -83,7 +85,10 @@ def evaluate_model(
     label: str = "evaluation",
     listen: Listener = silent,
 ) -> Evaluation:
-    """Accuracy on `n` problems (or all there are), greedy unless `temperature` is given. Errors are counted apart, never as zeros."""
+    """Accuracy of a model, or of what an engine asks, on `n` problems (or all there are), greedy unless `temperature` is given.
+
+    Errors are counted apart, never as zeros.
+    """
     if n < 1 or samples < 1:
         raise InputError(f"n is {n} and samples is {samples}: both must be at least 1")
     if samples > 1 and temperature == 0:
@@ -93,14 +98,18 @@ def evaluate_model(
     if n == 0:
         raise InputError(f"the split {split!r} of {task.name} is empty: it needs more rows")
     sampling = Sampling(max_tokens or task.max_tokens, temperature, stop=tuple(task.stop))
-    collector = Collector(task, LocalEngine(model), solver_named(solver), sampling, seed, "evaluate", split)
-    began, rollouts = time.monotonic(), list[Rollout]()
+    engine = engine_of(model) if isinstance(model, Model) else model
+    collector = Collector(task, engine, solver_named(solver), sampling, seed, "evaluate", split)
+    began, rollouts, billed = time.monotonic(), list[Rollout](), 0
     for start in range(0, n, AT_ONCE):
         units = [Unit(i, k) for i in range(start, min(n, start + AT_ONCE)) for k in range(samples)]
         rollouts += collector.collect(0, units)
+        billed += engine.stats["tokens"]
         if n > AT_ONCE:
             listen(Event("progress", {"label": label, "done": min(n, start + AT_ONCE), "of": n}))
     result = summarise(rollouts, n, samples, task.name, split, solver, temperature, time.monotonic() - began)
+    if isinstance(engine, OpenAIEngine):  # its tokens stand on the bill alone
+        result = replace(result, tokens_per_reply=billed / len(rollouts))
     listen(Event("evaluation", {"label": label, "accuracy": result.accuracy, "low": result.low, "high": result.high, "n": n}))
     return result
 

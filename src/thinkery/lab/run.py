@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,9 +21,12 @@ from ..core.errors import BadConfig, BadData, StorageError
 from ..learning import checkpoint
 from ..learning.checkpoint import storage, write_json
 from ..learning.loop import Learning
+from ..learning.recipe import Stage
+from .evaluation import sample_record
 from .events import Event, Listener
 
 SCHEMA = 1
+SHOW_S = 1.0  # between two samples shown
 IDENTITY = ("method", "task", "model", "seed", "size", "config")  # what a resumed run must have in common with the first start
 
 
@@ -121,8 +124,11 @@ class Interrupts:
                 signal.signal(s, handler)
 
 
-def drive(learning: Learning, run: Run, listen: Listener, every_s: float) -> None:
-    """Learn to the end, logging each step and checkpointing every `every_s` seconds. Ctrl-C checkpoints and raises KeyboardInterrupt."""
+def drive(learning: Learning, run: Run, listen: Listener, every_s: float, examine: Callable[[Stage, Mapping[str, float]], None]) -> None:
+    """Learn to the end, logging each step and checkpointing every `every_s` seconds. Ctrl-C checkpoints and raises KeyboardInterrupt.
+
+    `examine` sees the metrics of each stage's first step, before anything of it is saved, and may raise.
+    """
     checkpoints = run.folder / "checkpoints"
     found = checkpoint.existing(checkpoints)
     if found:
@@ -130,6 +136,7 @@ def drive(learning: Learning, run: Run, listen: Listener, every_s: float) -> Non
         listen(Event("note", {"text": f"resumed from step {learning.state.total} of {learning.steps}"}))
     run.trim(learning.state.total)
     began = last = time.monotonic()
+    shown = began
     first, where = learning.state.total, None
     with Interrupts().listening() as interrupts:
         try:
@@ -141,6 +148,8 @@ def drive(learning: Learning, run: Run, listen: Listener, every_s: float) -> Non
                 step, name, began_step = learning.state.step, learning.stage.name, time.monotonic()
                 steps_of_stage = learning.stage.steps
                 metrics = learning.step()
+                if step == 0:
+                    examine(stage, metrics)
                 seconds = time.monotonic() - began_step
                 done = learning.state.total
                 run.log({"step": done, "stage": name, **metrics}, {"step": done, "seconds": seconds})
@@ -153,6 +162,9 @@ def drive(learning: Learning, run: Run, listen: Listener, every_s: float) -> Non
                     )
                 )
                 _warn(metrics, done, listen)
+                if time.monotonic() - shown > SHOW_S and learning.rollouts:
+                    shown = time.monotonic()
+                    listen(Event("sample", sample_record(learning.rollouts[0])))
                 if interrupts.asked:
                     break
                 if time.monotonic() - last > every_s and not learning.done:

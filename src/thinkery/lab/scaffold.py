@@ -23,7 +23,7 @@ Differs  What is not as in the paper, and why.
 from __future__ import annotations
 
 from thinkery.core.records import Card
-from thinkery.learning.batch import Array, statistics
+from thinkery.learning.batch import Array, Batch, statistics
 from thinkery.learning.recipe import Recipe, Setting, default
 
 CARD = Card(
@@ -36,10 +36,10 @@ CARD = Card(
 STRENGTH = 1.0  # a group that never succeeds weighs 1 + STRENGTH times as much as one that always does
 
 
-def hard_first(reward: Array, key: Array, rollout: Array, strength: float = STRENGTH) -> Array:
-    """(r - mean) * (1 + strength * (1 - mean)), the mean over the group; all arrays [B], rewards in [0, 1]."""
-    mean = statistics(reward, key, rollout)[0]
-    return (reward - mean) * (1 + strength * (1 - mean))
+def hard_first(batch: Batch, strength: float = STRENGTH) -> Array:
+    """(r - mean) * (1 + strength * (1 - mean)), [B], the mean over the group; rewards in [0, 1]."""
+    mean = statistics(batch.reward, batch.group, batch.rollout)[0]
+    return (batch.reward - mean) * (1 + strength * (1 - mean))
 
 
 def recipe(setting: Setting) -> Recipe:
@@ -53,18 +53,16 @@ from __future__ import annotations
 import numpy as np
 {imports}
 
-REWARD = np.array([1.0, 0, 0, 0, 1, 1, 1, 0])  # one of four right, then three of four
-GROUP = np.array([0, 0, 0, 0, 1, 1, 1, 1])
-ROLLOUT = np.arange(8)
+BATCH = Batch.scored(np.array([1, 0, 0, 0, 1, 1, 1, 0]), np.array([0, 0, 0, 0, 1, 1, 1, 1]))  # one of four right, then three of four
 
 
 def test_worked_by_hand() -> None:
     hard, easy = [1.3125, *[-0.4375] * 3], [*[0.3125] * 3, -0.9375]  # deviations times 1.75, and times 1.25
-    np.testing.assert_allclose(hard_first(REWARD, GROUP, ROLLOUT, strength=1.0), hard + easy)
+    np.testing.assert_allclose(hard_first(BATCH, strength=1.0), hard + easy)
 
 
 def test_without_strength_it_is_the_default() -> None:
-    np.testing.assert_allclose(hard_first(REWARD, GROUP, ROLLOUT, strength=0.0), group_mean(REWARD, GROUP, ROLLOUT))
+    np.testing.assert_allclose(hard_first(BATCH, strength=0.0), group_mean(BATCH))
 
 
 def test_the_recipe_uses_it() -> None:
@@ -74,6 +72,7 @@ def test_the_recipe_uses_it() -> None:
 
 LIBRARY = (
     "from thinkery.learning.advantages import group_mean",
+    "from thinkery.learning.batch import Batch",
     "from thinkery.learning.recipe import Setting",
     "from thinkery.tasks import load_task",
 )

@@ -21,7 +21,8 @@ Array = NDArray[Any]
 class Batch:
     """B turns of at most T output tokens; contexts live in the tree. Numpy arrays; losses get `Rows`, the torch view of some rows.
 
-    rollout, turn, role, group, pair   int [B]; `turn` numbers within the rollout, `role` indexes `roles`
+    rollout, turn, role, group, pair   int [B]; `turn` numbers within the rollout, `role` indexes `roles`; the rollouts of a pair are
+                      a better and a worse one, told apart by their rewards
     mask, sampled     bool [B, T]: a token is there; the policy drew it (not forced)
     weight            float32 [B, T]: how much a forced token counts in supervised losses
     behaviour         float32 [B, T]: log-probability as sampled, at the row's temperature, nats
@@ -29,6 +30,7 @@ class Batch:
     temperature       float32 [B]
     reward, advantage float64 [B]; an advantage may also be [B, T]
     shard             int [B]: the fixed part of the step that a row belongs to
+    extra             [B] or [B, T] by name: what the stage's estimates and its advantage leave for losses
     """
 
     rollout: Array
@@ -51,6 +53,18 @@ class Batch:
     advantage: Array = field(default_factory=lambda: np.zeros(0))
     shard: Array = field(default_factory=lambda: np.zeros(0, np.int64))
     extra: dict[str, Array] = field(default_factory=dict)
+
+    @classmethod
+    def scored(cls, reward: Array, group: Array, rollout: Array | None = None) -> Batch:
+        """A batch of rewards alone, a row a turn of no text: for advantages worked by hand. Arrays [B]; by default each row is a rollout."""
+        b = len(reward)
+        of = np.arange(b) if rollout is None else np.asarray(rollout)
+        none, wide = np.zeros(b, np.int64), np.zeros((b, 1))
+        return cls(
+            rollout=of, turn=none, role=none, group=np.asarray(group), pair=of, mask=wide == 0, sampled=wide == 0, weight=wide,
+            behaviour=wide, node=wide.astype(np.int32), tip=none, temperature=np.ones(b), parent=none, token=none, depth=none,
+            roles=("policy",), reward=np.asarray(reward, np.float64),
+        )  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.rollout)
@@ -163,9 +177,14 @@ def _means(x: Array, by: Array) -> tuple[Array, Array]:
     return low + np.bincount(by, x - low[by]) / n, n
 
 
-GroupKey = Callable[[Batch, Sequence[Rollout]], Array]
+Key = Callable[[Batch, Sequence[Rollout]], Array]  # -> int [B]: rows of one number belong together
 
 
 def by_problem(batch: Batch, rollouts: Sequence[Rollout]) -> Array:
     """The samples of one problem form a group."""
     return batch.group
+
+
+def by_rollout(batch: Batch, rollouts: Sequence[Rollout]) -> Array:
+    """Every rollout by itself: nothing is paired."""
+    return batch.rollout

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from ..core.errors import BadModel, StorageError
 from . import optimizer
+from .gradient import snapshot, trained
 from .loop import Learning, State
 
 KEEP = 2  # the newest and the one before it
@@ -70,11 +71,12 @@ def save(learning: Learning, folder: Path) -> Path:
 
 
 def _write(learning: Learning, folder: Path) -> None:
-    tensors = {k: v.detach().cpu().contiguous() for k, v in learning.model.decoder.named_parameters()}
-    save_file(tensors, str(folder / "model.safetensors"))
+    learnt = trained(learning.model.decoder)
+    tensors = lambda decoder: {k: v.detach().cpu().contiguous() for k, v in decoder.named_parameters() if k in learnt}
+    save_file(tensors(learning.model.decoder), str(folder / "model.safetensors"))
     save_file(optimizer.state_tensors(learning.optimizers), str(folder / "optimizer.safetensors"))
-    for name, decoder in learning.frozen.items():
-        save_file({k: v.detach().cpu().contiguous() for k, v in decoder.named_parameters()}, str(folder / f"frozen-{name}.safetensors"))
+    if "reference" in learning.frozen:  # the others are loaded from their folders when the stage is entered
+        save_file(tensors(learning.frozen["reference"]), str(folder / "reference.safetensors"))
     (folder / "outputs.json").write_text(json.dumps({k: v for k, v in learning.outputs.items() if k in learning.kept}) + "\n")
     (folder / "state.json").write_text(json.dumps(asdict(learning.state)) + "\n")
     for path in folder.iterdir():
@@ -95,22 +97,24 @@ def load(learning: Learning, folder: Path) -> None:
         weights = load_file(str(folder / "model.safetensors"))
         moments = load_file(str(folder / "optimizer.safetensors"))
         decoder = learning.model.decoder
+        decoder.equip(() if learning.done else learning.stage.heads)
         with torch.no_grad():
-            for name, p in decoder.named_parameters():
-                p.copy_(weights[name])
+            for name, p in trained(decoder).items():
+                if name in weights or not name.startswith("heads."):  # a stage that had not begun has its heads new
+                    p.copy_(weights[name])
         decoder.changed()
         if learning.done:
             return
         learning.optimizers = optimizer.build(learning.stage.optimizer, decoder)
         if moments:
             optimizer.load_state(learning.optimizers, moments)
-        for path in folder.glob("frozen-*.safetensors"):
-            frozen = type(decoder)(decoder.config, decoder.compute)
-            saved = load_file(str(path))
+        if (folder / "reference.safetensors").is_file():
+            reference = learning.frozen["reference"] = snapshot(decoder)
+            saved = load_file(str(folder / "reference.safetensors"))
             with torch.no_grad():
-                for name, p in frozen.named_parameters():
-                    p.copy_(saved[name])
-            learning.frozen[path.stem.removeprefix("frozen-")] = frozen.to(decoder.device).requires_grad_(False)
+                for name, p in reference.named_parameters():
+                    if name in saved:
+                        p.copy_(saved[name])
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise BadModel(
             f"the checkpoint {folder} does not fit this run: {type(error).__name__} {error}; start anew with another --out"

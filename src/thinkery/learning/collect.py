@@ -13,7 +13,7 @@ from ..core.context import Context, Turn
 from ..core.errors import BadData, InputError, PromptTooLong, SolverError, VerifierError
 from ..core.records import Problem, Reply, Rollout, Verdict
 from ..core.rng import Stream, address, addresses, rng
-from ..engines.local import LocalEngine
+from ..engines.base import Engine
 from ..engines.session import Sampling, Session
 from ..engines.work import run
 from ..solvers import Solver
@@ -42,14 +42,14 @@ class Collector:
     """
 
     task: Task
-    engine: LocalEngine
+    engine: Engine
     solver: Solver
     sampling: Sampling
     seed: int
     purpose: str = "sample"
     split: str = "train"
     verifies: bool = True
-    cast: Mapping[str, LocalEngine] | None = None
+    cast: Mapping[str, Engine] | None = None
 
     def collect(self, step: int, units: Sequence[Unit]) -> list[Rollout]:
         """The rollouts of `attempt`. Raises SolverError when all fail."""
@@ -144,6 +144,7 @@ def record(rollout: Rollout) -> dict[str, Any]:
         "prompt": rollout.problem.question.prompt,
         "reply": None if rollout.reply is None else rollout.reply.text,
         "score": None if rollout.verdict is None else rollout.verdict.score,
+        "parsed": None if rollout.verdict is None else rollout.verdict.parsed,
         "rewards": rollout.rewards,
         "turns": [
             {"role": t.role, "context": list(t.context.ids), "ids": list(t.ids), "text": t.text, "ended": t.ended} for t in rollout.turns
@@ -152,7 +153,7 @@ def record(rollout: Rollout) -> dict[str, Any]:
 
 
 def replayed(rollout: Rollout, saved: Mapping[str, Any], root: Context) -> None:
-    """Fill a rollout with the turns of a saved record, as forced text. Raises BadData where the record does not fit."""
+    """Fill a rollout with the turns of a saved record, as forced text, and its score. Raises BadData where the record does not fit."""
     try:
         for t in saved["turns"]:
             ids = tuple(map(int, t["context"]))
@@ -163,6 +164,10 @@ def replayed(rollout: Rollout, saved: Mapping[str, Any], root: Context) -> None:
             context = root + ids[root.n :] if len(ids) > root.n else root
             rollout.turns.append(Turn(context, t["role"], ("saved", 0), 1.0, t["ended"], tuple(map(int, t["ids"]))))
         rollout.reply = None if saved["reply"] is None else Reply(saved["reply"])
+        if saved.get("score") is not None:
+            if not 0 <= float(saved["score"]) <= 1:
+                raise ValueError(f"score {saved['score']}")
+            rollout.verdict = Verdict(float(saved["score"]), saved.get("parsed"))
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, BadData):
             raise

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numba import njit
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from ..models.decoder import Decoder
 from ..models.layout import Layout, preorder, rectangle
 from .batch import Array, Batch
+
+CHUNK = 512  # rows of logits held at once
 
 
 def needed(weights: list[Array]) -> Array:
@@ -27,28 +32,82 @@ def needed(weights: list[Array]) -> Array:
     return np.where(any_weight.any(1), width - np.argmax(any_weight[:, ::-1], axis=1), 0)
 
 
-def logprobs(decoder: Decoder, batch: Batch, rows: Array, upto: Array, shared: bool = True) -> tuple[Tensor, Tensor, dict[str, int]]:
-    """Log-probabilities and entropies of the rows' first upto[row] tokens, at each row's temperature, in nats.
+class Values(NamedTuple):
+    """What a forward pass gives for r rows: tensors [r, T], 0 where not computed.
 
-    Two tensors [r, T], 0 where not computed; and counts: cells (tokens in the forward pass), values (distinct outputs).
+    logp, entropy   of each token, and of the distribution it was drawn from, at the row's temperature, in nats
+    heads           by name: what the decoder's heads say before each token
+    counts          cells (tokens in the forward pass), values (distinct outputs)
+    """
+
+    logp: Tensor
+    entropy: Tensor
+    heads: dict[str, Tensor]
+    counts: dict[str, int]
+
+
+def logprobs(decoder: Decoder, batch: Batch, rows: Array, upto: Array, shared: bool = True) -> Values:
+    """The values of the rows' first upto[row] tokens.
+
     `shared` False computes every row by itself: the oracle, and the lane for models whose prefixes cannot be shared.
     """
-    done, counts = [], {"cells": 0, "values": 0}
+
+    def of(packed: _Packed) -> list[Tensor]:
+        hidden = _states(decoder, packed)
+        found = decoder.token_logprobs(hidden, torch.as_tensor(packed.targets), torch.as_tensor(packed.temperature))
+        return [*found, *decoder.head_values(hidden).values()]
+
+    (logp, entropy, *heads), counts = _gathered(decoder, batch, rows, upto, shared, of)
+    return Values(logp, entropy, dict(zip(decoder.heads, heads)), counts)
+
+
+def divergence(decoder: Decoder, other: Decoder, batch: Batch, rows: Array, upto: Array, shared: bool = True) -> Tensor:
+    """KL(decoder || other) of the next token's distribution before each token, exact, [r, T] nats, with gradient for `decoder`.
+
+    A pass of its own through both; logits [M, V] in chunks, computed again in the backward pass. Tokens that only one of them has
+    do not count.
+    """
+    size = min(decoder.config.vocabulary, other.config.vocabulary)
+    wide = torch.promote_types(decoder.dtype, torch.float32)
+
+    def kl(mine: Tensor, theirs: Tensor, scale: Tensor) -> Tensor:
+        p, q = ((d.logits(h)[:, :size].to(wide) * scale).log_softmax(-1) for d, h in ((decoder, mine), (other, theirs)))
+        return (p.exp() * (p - q)).sum(-1)
+
+    def of(packed: _Packed) -> list[Tensor]:
+        mine = _states(decoder, packed)
+        with torch.no_grad():
+            theirs = _states(other, packed)
+        scale = (1 / torch.as_tensor(packed.temperature, device=decoder.device).to(wide))[:, None]
+        chunks = zip(mine.split(CHUNK), theirs.split(CHUNK), scale.split(CHUNK))
+        return [torch.cat([checkpoint(kl, *chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks])]  # type: ignore[list-item]
+
+    return _gathered(decoder, batch, rows, upto, shared, of)[0][0]
+
+
+def _states(decoder: Decoder, packed: _Packed) -> Tensor:
+    """The hidden states that the values come from, [values, D]."""
+    return decoder(packed.layout)[torch.as_tensor(packed.sources, device=decoder.device)]  # type: ignore[no-any-return]
+
+
+def _gathered(
+    decoder: Decoder, batch: Batch, rows: Array, upto: Array, shared: bool, of: Callable[[_Packed], list[Tensor]]
+) -> tuple[list[Tensor], dict[str, int]]:
+    """What `of` says of each distinct output, [values] each, spread to the rows, [r, T] each; and counts."""
+    done: list[tuple[Array, list[Tensor]]] = []
+    counts = {"cells": 0, "values": 0}
     used = np.flatnonzero(upto[rows] > 0)
     for packed, mine in _lanes(decoder, batch, rows[used], upto, shared):
-        hidden = decoder(packed.layout)[torch.as_tensor(packed.sources, device=decoder.device)]
-        logp, entropy = decoder.token_logprobs(hidden, torch.as_tensor(packed.targets), torch.as_tensor(packed.temperature))
         index = torch.as_tensor(np.where(packed.index < 0, len(packed.targets), packed.index), device=decoder.device)
-        spread = lambda v, at=index: torch.cat([v, v.new_zeros(1)])[at]
-        done.append((mine, spread(logp), spread(entropy)))
+        done.append((mine, [torch.cat([v, v.new_zeros(1)])[index] for v in of(packed)]))
         counts["cells"], counts["values"] = counts["cells"] + len(packed.layout), counts["values"] + len(packed.targets)
     if len(done) == 1 and len(used) == len(rows):
-        return done[0][1], done[0][2], counts
+        return done[0][1], counts
     at = np.full(len(rows), len(used))  # rows that nothing needs get zeros
-    at[used[np.concatenate([mine for mine, _, _ in done])]] = np.arange(len(used))
+    at[used[np.concatenate([mine for mine, _ in done])]] = np.arange(len(used))
     back = torch.as_tensor(at, device=decoder.device)
-    gather = lambda parts: torch.cat([*parts, parts[0].new_zeros(1, parts[0].shape[1])])[back]
-    return gather([logp for _, logp, _ in done]), gather([e for _, _, e in done]), counts
+    zero = lambda parts: parts[0].new_zeros(1, parts[0].shape[1])
+    return [torch.cat([*parts, zero(parts)])[back] for parts in zip(*[found for _, found in done])], counts
 
 
 @dataclass(frozen=True)
@@ -92,7 +151,7 @@ def _lanes(decoder: Decoder, batch: Batch, rows: Array, upto: Array, shared: boo
 def _cost(decoder: Decoder, cells: int, keys: int) -> float:
     """Operations of a forward pass over `cells` tokens that each meet `keys` others."""
     c = decoder.config
-    return cells * (2.0 * sum(p.numel() for p in decoder.parameters()) + 4.0 * c.heads * c.head_width * c.layers * keys)
+    return cells * (2.0 * (c.matrices + c.embeddings) + 4.0 * c.heads * c.head_width * c.layers * keys)
 
 
 def _joined(packed: list[_Packed]) -> _Packed:

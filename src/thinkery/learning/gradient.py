@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,6 +101,17 @@ def _cut(parent, node, tip, upto, rows, label, cells):  # type: ignore[no-untype
     return part
 
 
+def trained(decoder: Decoder) -> dict[str, torch.nn.Parameter]:
+    """The parameters that learn, by name: all, or an adapter's alone."""
+    return {name: p for name, p in decoder.named_parameters() if p.requires_grad}
+
+
+def snapshot(decoder: Decoder) -> Decoder:
+    """The decoder as it is now, frozen; what does not learn is shared, so an adapted model costs one more adapter."""
+    fixed = [t for t in (*decoder.parameters(), *decoder.buffers()) if not t.requires_grad]
+    return copy.deepcopy(decoder, {id(t): t for t in fixed}).requires_grad_(False)
+
+
 @dataclass
 class Learner:
     """What a shard's gradient needs: the decoder that learns, and frozen ones by name."""
@@ -110,14 +122,24 @@ class Learner:
 
     @property
     def parameters(self) -> list[torch.nn.Parameter]:
-        return [p for p in self.decoder.parameters() if p.requires_grad]
+        return list(trained(self.decoder).values())
 
 
-def fill_old(learner: Learner, batch: Batch, rows: Array, upto: Array, old: Tensor, cells: int) -> None:
-    """old[rows] becomes the learner's log-probabilities as it is now."""
+Signal = Callable[[Learner, Batch, Array, Array], Tensor]  # (learner, batch, rows, upto) -> [r, T]
+
+
+def own(learner: Learner, batch: Batch, rows: Array, upto: Array) -> Tensor:
+    """The learner's own log-probabilities as it is now."""
+    return logprobs(learner.decoder, batch, rows, upto, learner.shared).logp
+
+
+def estimate(learner: Learner, signal: Signal, batch: Batch, upto: Array, cells: int, dtype: torch.dtype) -> Tensor:
+    """A signal over the whole batch, without gradient, [B, T], in passes of at most `cells` tokens."""
+    out = torch.zeros(batch.mask.shape, dtype=dtype)
     with torch.no_grad():
-        for part in cut(batch, rows[upto[rows] > 0], np.arange(len(batch)), upto, cells):
-            old[torch.as_tensor(part)] = logprobs(learner.decoder, batch, part, upto, learner.shared)[0].to(old)
+        for part in cut(batch, np.flatnonzero(upto > 0), np.arange(len(batch)), upto, cells):
+            out[torch.as_tensor(part)] = signal(learner, batch, part, upto).to(out)
+    return out
 
 
 def shard_gradient(learner: Learner, stage: Stage, batch: Batch, p: Plan, shard: int, old: Tensor | None, out: Tensor) -> dict[str, float]:
@@ -156,11 +178,11 @@ def _put(flat: Tensor, parameters: Sequence[Tensor], grads: Sequence[Tensor | No
 def _losses(
     learner: Learner, stage: Stage, batch: Batch, p: Plan, rows: Array, old: Tensor | None
 ) -> tuple[list[Tensor], dict[str, float]]:
-    logp, entropy, counts = logprobs(learner.decoder, batch, rows, p.upto, learner.shared)
+    logp, entropy, heads, counts = logprobs(learner.decoder, batch, rows, p.upto, learner.shared)
     view = Rows(batch, rows, logp)
     before = logp.detach() if old is None else old[torch.as_tensor(rows)].to(logp)
     signals = {name: signal(learner, batch, rows, p.upto) for name, signal in stage.signals.items()}
-    policy = Policy(logp, before, view.behaviour, entropy, signals)
+    policy = Policy(logp, before, view.behaviour, entropy, signals | heads)
     tensor = lambda w: torch.as_tensor(w[rows], dtype=logp.dtype, device=logp.device)
     parts = [(tensor(w) * loss.term(policy, view)).sum() / d for loss, w, d in zip(stage.losses, p.weights, p.denominators)]
     used = (torch.arange(logp.shape[1], device=logp.device) < torch.as_tensor(p.upto[rows], device=logp.device)[:, None]) & view.mask

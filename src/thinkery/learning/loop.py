@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,9 @@ from torch import Tensor
 from ..core.errors import BadConfig, InputError, SolverError
 from ..core.records import Rollout
 from ..core.rng import rng
-from ..engines.local import LocalEngine
+from ..engines.base import Engine
+from ..engines.choice import check_kind, engine_of, remote
+from ..engines.local import KV_BYTES
 from ..engines.session import Sampling
 from ..models.decoder import Decoder
 from ..models.model import Model, load_model
@@ -24,9 +25,12 @@ from ..models.tokenizer import Tokenizer
 from . import optimizer
 from .batch import Batch, build
 from .collect import Collector, Unit, load_records, record
-from .gradient import Learner, Plan, plan, total_gradient
+from .curriculum import Pick
+from .gradient import Learner, Plan, own, plan, snapshot, total_gradient, trained
+from .importance import check_known
 from .recipe import Recipe, Repeat, Setting, Stage
 from .select import by_index, everything
+from .signals import wants_reference
 from .workers import Executor, Inline, Processes, count
 
 FAILED = 0.5  # a step in which more rollouts than this share fail is an error
@@ -52,13 +56,17 @@ class State:
 class Learning:
     """A recipe at work on a model: `step()` until `done`. Everything between two steps can be saved (`checkpoint`)."""
 
-    def __init__(self, recipe: Recipe, setting: Setting, model: Model, workers: int | str = 1) -> None:
+    def __init__(
+        self, recipe: Recipe, setting: Setting, model: Model, workers: int | str = 1, kv_bytes: int = KV_BYTES, engine: str = "auto"
+    ) -> None:
+        check_kind(engine)
         self.recipe, self.setting, self.model, self.workers = recipe, setting, model, workers
+        self.kind, self.kv_bytes = engine, kv_bytes
         self.state = State()
         self.frozen: dict[str, Decoder] = {}
         self.tokenizers: dict[str, Tokenizer] = {}
         self.optimizers: list[torch.optim.Optimizer] = []
-        self.engine: LocalEngine | None = None
+        self.engine: Engine | None = None
         self.executor: Executor | None = None
         self.rollouts: list[Rollout] = []  # of the last step
         self.outputs: dict[str, list[dict[str, Any]]] = {}  # records that stages replay, by stage or file
@@ -109,21 +117,23 @@ class Learning:
         gc.collect()
         gc.freeze()  # what is loaded by now stays: the collector need not walk it again and again
         stage = self.stage
-        if not self.optimizers:
-            self.optimizers = optimizer.build(stage.optimizer, self.model.decoder)
-        if stage.signals and "reference" not in self.frozen:
-            self.frozen["reference"] = copy.deepcopy(self.model.decoder).requires_grad_(False)
+        if wants_reference(stage) and "reference" not in self.frozen:
+            self.frozen["reference"] = snapshot(self.model.decoder)
         for role, path in stage.cast.items():
             other = load_model(path, str(self.model.decoder.device))
             self.tokenizers[role], self.frozen[role] = other.tokenizer, other.decoder.requires_grad_(False)
+        if not self.optimizers:
+            self.model.decoder.equip(stage.heads)
+            self.optimizers = optimizer.build(stage.optimizer, self.model.decoder)
         if self.state.step == 0:
             self.outputs.pop(stage.name, None)  # a new round keeps its own
         key = self._key()
         if key not in self.state.curricula:
             self.state.curricula[key] = stage.curriculum.init()
-        inline = Inline(stage, Learner(self.model.decoder, self.frozen), self.collector(stage))
+        same = {k: d for k, d in self.frozen.items() if k not in stage.cast or self.tokenizers[k].same(self.model.tokenizer)}
+        inline = Inline(stage, Learner(self.model.decoder, same), self.collector(stage))
         processes = count(self.workers, stage.shards)
-        if processes > 1 and self.model.decoder.device.type == "cpu":
+        if processes > 1 and self.model.decoder.device.type == "cpu" and not remote(self.kind):
             self.executor = Processes(inline, processes)
         else:
             self.executor = inline
@@ -133,6 +143,7 @@ class Learning:
         if self.executor is not None:
             self.executor.close()
         self.executor, self.optimizers = None, []
+        self.model.decoder.equip(())
         self.frozen.clear()
 
     def _key(self) -> str:
@@ -141,20 +152,29 @@ class Learning:
 
     def collector(self, stage: Stage) -> Collector:
         """How the stage's rollouts are made."""
-        if self.engine is None:
-            self.engine = LocalEngine(self.model)
-        task = self.setting.task
-        cast = {role: LocalEngine(Model(self.frozen[role], self.tokenizers[role], role)) for role in stage.cast}
+        task, engine = self.setting.task, self.sampler()
+        cast = {role: engine_of(Model(self.frozen[role], self.tokenizers[role], role)) for role in stage.cast}
         sampling = Sampling(stage.max_tokens or task.max_tokens, stage.temperature, stop=tuple(task.stop))
         verifies = stage.reward.verifies and stage.source == "task"
-        return Collector(task, self.engine, stage.solver, sampling, self.setting.seed, verifies=verifies, cast=cast or None)
+        return Collector(task, engine, stage.solver, sampling, self.setting.seed, verifies=verifies, cast=cast or None)
 
-    def _units(self, stage: Stage) -> list[list[Unit]]:
-        """The step's work, by shard: a problem's samples stay together."""
-        picks = stage.curriculum.pick(self.state.curricula[self._key()], self.state.total, stage.problems)
-        shards: list[list[Unit]] = [[] for _ in range(stage.shards)]
+    def sampler(self) -> Engine:
+        """The engine that decodes for the policy."""
+        if self.engine is None:
+            self.engine = engine_of(self.model, self.kind, self.kv_bytes)
+        return self.engine
+
+    def _waves(self, stage: Stage) -> list[list[list[Unit]]]:
+        """The step's work: the collection, and the further ones that `refill` allows; each by shard."""
+        picks = stage.curriculum.pick(self.state.curricula[self._key()], self.state.total, stage.problems * (1 + stage.refill))
         if len({index for index, _ in picks}) < len(picks):
             raise BadConfig(f"stage {stage.name!r}: the curriculum picked a problem twice in one step; its samples would be the same ones")
+        size = -(-len(picks) // (1 + stage.refill))
+        return [self._units(stage, picks[at : at + size]) for at in range(0, len(picks), max(1, size))]
+
+    def _units(self, stage: Stage, picks: Sequence[Pick]) -> list[list[Unit]]:
+        """The work of one collection, by shard: a problem's samples stay together."""
+        shards: list[list[Unit]] = [[] for _ in range(stage.shards)]
         for n, (index, spec) in enumerate(picks):
             into = shards[n * stage.shards // len(picks)]
             if stage.source == "demonstrations":
@@ -207,24 +227,19 @@ class Learning:
             self.enter()
         stage, s = self.stage, self.state
         assert self.executor is not None and self.engine is not None
-        shards = self._units(stage)
-        rollouts = self.executor.collect(s.total, shards)
-        where = {u.index: n for n, shard in enumerate(shards) for u in shard}
-        failed = [r for r in rollouts if r.error is not None]
-        if len(failed) > FAILED * len(rollouts):
-            raise SolverError(f"{len(failed)} of {len(rollouts)} rollouts of step {s.total} failed; the first: {failed[0].error}")
-        valid = [r for r in rollouts if r.error is None]
-        scores = stage.reward.score(valid)
-        kept = valid if stage.select is everything else asyncio.run(stage.select(by_index(valid)))
-        if len(kept) != len(valid) or any(a is not b for a, b in zip(kept, valid)):
-            scores = stage.reward.score(kept)
+        rollouts, valid, kept, where = self._collect(stage)
+        scores = stage.reward.score(kept)
         if stage.name in self.kept:
             self.outputs.setdefault(stage.name, []).extend(map(record, kept))
         batch = build(kept, self.engine.tree, stage.trains)
+        check_known(batch, kept)
         batch.shard = np.array([where[kept[i].index] for i in batch.rollout.tolist()], np.int64)
         batch.reward = stage.reward.rows(scores, batch.rollout, batch.turn)
         batch.group = np.asarray(stage.group(batch, kept))
-        batch.advantage = stage.advantage(batch.reward, batch.group, batch.rollout)
+        batch.pair = np.asarray(stage.pair(batch, kept))
+        for name, signal in stage.estimates.items():
+            batch.extra[name] = self.executor.estimate(signal, batch, batch.mask.sum(1), self._wide).numpy()
+        batch.advantage = stage.advantage(batch)
         metrics = describe(rollouts, valid, batch, stage)
         metrics |= self._update(stage, batch) if len(batch) else {"idle": 1.0}
         metrics |= self._probe(stage)
@@ -233,6 +248,38 @@ class Learning:
         s.curricula[self._key()] = stage.curriculum.update(s.curricula[self._key()], s.total, rollouts)
         self._advance(metrics)
         return metrics
+
+    def _collect(self, stage: Stage) -> tuple[list[Rollout], list[Rollout], list[Rollout], dict[int, int]]:
+        """All rollouts of the step, the valid ones, those to learn from, and the shard of each problem.
+
+        Under `refill` further problems are met until `problems` groups are kept, and no more groups are.
+        """
+        assert self.executor is not None
+        rollouts, valid, kept, where = list[Rollout](), list[Rollout](), list[Rollout](), dict[int, int]()
+        for wave in self._waves(stage):
+            rollouts += self.executor.collect(self.state.total, wave)
+            where |= {u.index: n for n, shard in enumerate(wave) for u in shard}
+            failed = [r for r in rollouts if r.error is not None]
+            if len(failed) > FAILED * len(rollouts):
+                raise SolverError(
+                    f"{len(failed)} of {len(rollouts)} rollouts of step {self.state.total} failed; the first: {failed[0].error}"
+                )
+            valid = [r for r in rollouts if r.error is None]
+            kept = valid
+            if stage.select is not everything:
+                stage.reward.score(valid)
+                kept = asyncio.run(stage.select(by_index(valid)))
+            if stage.refill:
+                full = list(dict.fromkeys(r.index for r in kept))[: stage.problems]
+                kept = [r for r in kept if r.index in full]
+                if len(full) == stage.problems:
+                    break
+        return rollouts, valid, kept, where
+
+    @property
+    def _wide(self) -> torch.dtype:
+        """What the parameters that learn are kept in."""
+        return next(iter(trained(self.model.decoder).values())).dtype
 
     def _probe(self, stage: Stage) -> dict[str, float]:
         """The stage's measurements that are due: greedy accuracy on the validation split; their tokens are billed apart."""
@@ -257,10 +304,8 @@ class Learning:
         """All updates from one collection."""
         assert self.executor is not None
         updates = stage.epochs * stage.minibatches
-        decoder = self.model.decoder
         whole = plan(batch, stage)
-        wide = decoder.embed.dtype
-        old = self.executor.old(batch, whole, wide) if updates > 1 else None
+        old = self.executor.estimate(own, batch, whole.upto, self._wide) if updates > 1 else None
         share = optimizer.rate(stage.optimizer, self.state.step, stage.steps)
         out: dict[str, float] = {}
         for update in range(updates):

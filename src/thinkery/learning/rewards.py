@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,9 @@ def correct(rollouts: Sequence[Rollout]) -> list[float]:
     """The verifier's score, in [0, 1]. Raises ValueError where nothing was verified: that is no 0."""
     for r in rollouts:
         if r.verdict is None:
-            raise ValueError(f"problem {r.problem.id} has no verdict (demonstrations and replays are not verified): use reward=NOTHING")
+            raise ValueError(
+                f"problem {r.problem.id} has no verdict (demonstrations and records without a score are not verified): use reward=NOTHING"
+            )
     return [r.verdict.score for r in rollouts if r.verdict is not None]
 
 
@@ -78,6 +81,30 @@ def weighted(correct: float = 1.0, **parts: tuple[float, Part] | Part) -> Reward
         weight, function = part if isinstance(part, tuple) else (1.0, part)
         own.append((name, weight, function))
     return Reward(tuple(own))
+
+
+@dataclass(frozen=True)
+class Overlong:
+    """Soft punishment of length (Yu et al. 2025, eq. 13): 0 up to limit - margin sampled tokens, from there linearly down to -1 at the limit."""
+
+    limit: int
+    margin: int
+
+    def __call__(self, rollouts: Sequence[Rollout]) -> list[float]:
+        return [-min(1.0, max(0.0, (r.tokens - (self.limit - self.margin)) / self.margin)) for r in rollouts]
+
+
+def majority(rollouts: Sequence[Rollout]) -> list[float]:
+    """1 for the answer that most samples of the problem gave, else 0 (Zuo et al. 2025, TTRL); the earliest of equals; unparsed ones have no vote.
+
+    Verdicts are read for the answers that they parsed, never for their scores.
+    """
+    answers = [None if r.verdict is None else r.verdict.parsed for r in rollouts]
+    votes: dict[int, Counter[str]] = {}
+    for r, answer in zip(rollouts, answers):
+        votes.setdefault(r.index, Counter()).update([answer] if answer is not None else [])
+    label = {index: count.most_common(1)[0][0] for index, count in votes.items() if count}
+    return [float(answer is not None and answer == label[r.index]) for r, answer in zip(rollouts, answers)]
 
 
 CORRECT = Reward((("correct", 1.0, correct),))

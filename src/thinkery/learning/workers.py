@@ -24,25 +24,26 @@ from torch import Tensor
 from ..core.errors import BadConfig
 from ..core.records import Rollout
 from ..models.decoder import Decoder
-from .batch import Batch
+from .batch import Array, Batch
 from .collect import Collector, Unit, pack, unpack
-from .gradient import Learner, Plan, fill_old, shard_gradient
+from .gradient import Learner, Plan, Signal, estimate, shard_gradient, trained
 from .recipe import Stage
 
 
 class Executor(Protocol):
-    """collect(step, shards of units) -> rollouts in order; gradients(batch, plan, old) -> [shards, 1 or losses, parameters], metric sums."""
+    """collect(step, shards of units) -> rollouts in order; gradients(batch, plan, old) -> [shards, 1 or losses, parameters], metric sums;
+    estimate(signal, batch, upto, dtype) -> [B, T]."""
 
     def collect(self, step: int, shards: Sequence[Sequence[Unit]]) -> list[Rollout]: ...
     def gradients(self, batch: Batch, plan: Plan, old: Tensor | None) -> tuple[Tensor, dict[str, float]]: ...
-    def old(self, batch: Batch, plan: Plan, dtype: torch.dtype) -> Tensor: ...
+    def estimate(self, signal: Signal, batch: Batch, upto: Array, dtype: torch.dtype) -> Tensor: ...
     def close(self) -> None: ...
 
 
 def gradient_buffer(stage: Stage, decoder: Decoder, allocate: Callable[..., Tensor]) -> Tensor:
-    """[shards, 1 or losses, parameters]."""
-    n = sum(p.numel() for p in decoder.parameters())
-    return allocate(stage.shards, 1 if stage.combine is None else len(stage.losses), n, dtype=decoder.embed.dtype)
+    """[shards, 1 or losses, parameters that learn]."""
+    learnt = list(trained(decoder).values())
+    return allocate(stage.shards, 1 if stage.combine is None else len(stage.losses), sum(p.numel() for p in learnt), dtype=learnt[0].dtype)
 
 
 @dataclass
@@ -63,18 +64,8 @@ class Inline:
     def collect(self, step: int, shards: Sequence[Sequence[Unit]]) -> list[Rollout]:
         return self.collector.attempt(step, [u for shard in shards for u in shard])
 
-    def old(self, batch: Batch, plan: Plan, dtype: torch.dtype) -> Tensor:
-        out = torch.zeros(batch.mask.shape, dtype=dtype)
-        for s in range(self.stage.shards):
-            fill_old(
-                self.learner,
-                batch,
-                np.concatenate([*plan.parts[s], np.zeros(0, np.int64)]).astype(np.int64),
-                plan.upto,
-                out,
-                self.stage.cells,
-            )
-        return out
+    def estimate(self, signal: Signal, batch: Batch, upto: Array, dtype: torch.dtype) -> Tensor:
+        return estimate(self.learner, signal, batch, upto, self.stage.cells, dtype)
 
     def gradients(self, batch: Batch, plan: Plan, old: Tensor | None) -> tuple[Tensor, dict[str, float]]:
         sums = [shard_gradient(self.learner, self.stage, batch, plan, s, old, self.buffer[s]) for s in range(self.stage.shards)]
@@ -116,8 +107,8 @@ def shared(*shape: int, dtype: torch.dtype) -> Tensor:
 
 
 def share_parameters(decoder: Decoder) -> None:
-    """Move a decoder's parameters into shared memory."""
-    for p in decoder.parameters():
+    """Move what learns of a decoder into shared memory."""
+    for p in trained(decoder).values():
         place = shared(*p.shape, dtype=p.dtype)
         place.copy_(p.data)
         p.data = place
@@ -209,8 +200,8 @@ class Processes:
         collector.engine.tree = tree
         return [r for s in range(self.stage.shards) for r in done[s]]
 
-    def old(self, batch: Batch, plan: Plan, dtype: torch.dtype) -> Tensor:
-        return self.inline.old(batch, plan, dtype)
+    def estimate(self, signal: Signal, batch: Batch, upto: Array, dtype: torch.dtype) -> Tensor:
+        return self.inline.estimate(signal, batch, upto, dtype)
 
     def gradients(self, batch: Batch, plan: Plan, old: Tensor | None) -> tuple[Tensor, dict[str, float]]:
         learner, version = self.inline.learner, self.inline.learner.decoder.version

@@ -5,21 +5,26 @@ Each equals its namesake in `ops_torch` up to rounding; attention costs the sum 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import Function
 from torch.utils.weak import WeakIdKeyDictionary
 
 from . import gemm, kernels
+from .adapters import Update
 from .layout import Layout
+from .quantize import Quantized
 
 KEEP = 1 << 23  # log-probabilities kept for the backward pass, rows x vocabulary; above, they are recomputed
 CHUNK = 1 << 21
 
 _packed: WeakIdKeyDictionary = WeakIdKeyDictionary()  # weight -> {transposed: (version, panels)}
+_whole: WeakKeyDictionary[nn.Module, tuple[Any, Tensor]] = WeakKeyDictionary()  # quantised matrix or update -> (version, effective weight)
 
 
 def panels(weight: Tensor, transposed: bool) -> NDArray[Any]:
@@ -31,6 +36,31 @@ def panels(weight: Tensor, transposed: bool) -> NDArray[Any]:
         w = weight.detach().numpy()
         found = kept[transposed] = (version, gemm.panels_of(w.T if transposed else w))
     return found[1]  # type: ignore[no-any-return]
+
+
+def effective(weight: Tensor | Quantized, update: Update | None, dtype: torch.dtype) -> Tensor:
+    """The matrix that is multiplied with: written out, its update added; made once per version of both, and for decoding too."""
+    base = weight if isinstance(weight, Tensor) else _once(weight, dtype, [weight.packed], lambda: weight.dense(dtype))
+    parts = [] if update is None else list(update.parts())
+    if update is None or not any(b.detach().any() for _, b, _, _ in parts):
+        return base
+
+    def add() -> Tensor:
+        whole = base.detach().clone()
+        for a, b, low, high in parts:
+            a, b = a.detach().to(dtype), b.detach().to(dtype)
+            whole[low:high] += _times(b, panels(a, False), a.shape[1]) * update.scale
+        return whole
+
+    return _once(update, dtype, [base, *(p for a, b, _, _ in parts for p in (a, b))], add)
+
+
+def _once(owner: nn.Module, dtype: torch.dtype, sources: list[Tensor], make: Callable[[], Tensor]) -> Tensor:
+    version = (dtype, *((t._version, t.data_ptr()) for t in sources))
+    found = _whole.get(owner)
+    if found is None or found[0] != version:
+        found = _whole[owner] = (version, make())
+    return found[1]
 
 
 def _flat(x: Tensor) -> NDArray[Any]:
@@ -85,6 +115,29 @@ class _Linear(Function):
         dx = _times(dout, panels(weight, False), weight.shape[1]) if ctx.needs_input_grad[0] else None
         dw = _outer(dout, x) if ctx.needs_input_grad[1] else None
         return dx, dw, dout.sum(0) if ctx.bias else None
+
+
+class _Updated(Function):
+    """x @ (weight + scale * B A).T + bias, whose weight is whole already: gradients reach A and B by products of their rank."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, scale: float, rows: list[tuple[int, int]], *parts: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight, *parts)
+        ctx.scale, ctx.rows = scale, rows
+        out = _times(x, panels(weight, True), weight.shape[0])
+        return out if bias is None else out.add_(bias)
+
+    @staticmethod
+    def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, *parts = ctx.saved_tensors
+        dx = _times(dout.contiguous(), panels(weight, False), weight.shape[1]) if ctx.needs_input_grad[0] else None
+        grads = []
+        for a, b, (low, high) in zip(parts[::2], parts[1::2], ctx.rows):
+            d = dout[:, low:high].contiguous() * ctx.scale
+            grads += [_outer(_times(d, panels(b, False), len(a)), x), _outer(d, _times(x, panels(a, True), len(a)))]
+        return dx, None, None, None, None, *grads
 
 
 class _SwiGLU(Function):
@@ -153,10 +206,10 @@ class _TokenLogprobs(Function):
         return logp, entropy
 
     @staticmethod
-    def backward(ctx: Any, dlogp: Tensor, dentropy: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, dlogp: Tensor, dentropy: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
         hidden, head, targets, scale, entropy, *kept = ctx.saved_tensors
         vocabulary, rows = head.shape[0], ctx.rows
-        dhidden, dhead = torch.empty_like(hidden), torch.zeros_like(head)
+        dhidden, dhead = torch.empty_like(hidden), torch.zeros_like(head) if ctx.needs_input_grad[1] else None
         for c, i in enumerate(range(0, hidden.shape[0], rows)):
             s = slice(i, i + rows)
             if kept:
@@ -168,7 +221,8 @@ class _TokenLogprobs(Function):
             arrays = [t.contiguous().numpy() for t in (scale[s], targets[s], entropy[s], dlogp[s], dentropy[s])]
             kernels.token_logprobs_backward(logps.numpy(), vocabulary, *arrays)
             dhidden[s] = _times(logps, panels(head, False), head.shape[1])
-            dhead += _outer(logps, hidden[s])
+            if dhead is not None:
+                dhead += _outer(logps, hidden[s])
         return dhidden, dhead, None, None
 
 
@@ -178,9 +232,15 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     return _RMSNorm.apply(x.reshape(-1, shape[-1]), weight, eps).view(shape)  # type: ignore[no-any-return,no-untyped-call]
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x @ weight.T + bias."""
-    return _Linear.apply(x, weight, bias)  # type: ignore[no-any-return,no-untyped-call]
+def linear(x: Tensor, weight: Tensor | Quantized, bias: Tensor | None = None, update: Update | None = None) -> Tensor:
+    """x @ (weight + update).T + bias."""
+    whole = effective(weight, update, x.dtype)
+    if update is None:
+        return _Linear.apply(x, whole, bias)  # type: ignore[no-any-return,no-untyped-call]
+    parts = list(update.parts())
+    tensors = [p.to(x.dtype) for a, b, _, _ in parts for p in (a, b)]
+    rows = [(low, high) for _, _, low, high in parts]
+    return _Updated.apply(x, whole, bias, update.scale, rows, *tensors)  # type: ignore[no-any-return,no-untyped-call]
 
 
 def swiglu(gate_up: Tensor) -> Tensor:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+from torch.autograd import Function
 
+from . import quantize
+from .adapters import Update
 from .layout import Layout
 
-CHUNK = 1 << 22  # logits held at once: rows x vocabulary
+CHUNK, CHUNK_GPU = 1 << 22, 1 << 27  # logits held at once: rows x vocabulary
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -18,9 +23,10 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     return F.rms_norm(x, (x.shape[-1],), weight, eps)
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x @ weight.T + bias."""
-    return F.linear(x, weight, bias)
+def linear(x: Tensor, weight: Tensor | quantize.Quantized, bias: Tensor | None = None, update: Update | None = None) -> Tensor:
+    """x @ (weight + update).T + bias; the update is never added to the weight."""
+    y = F.linear(x, weight, bias) if isinstance(weight, Tensor) else quantize.linear(x, weight, bias)
+    return y if update is None else y + update(x)
 
 
 def swiglu(gate_up: Tensor) -> Tensor:
@@ -76,21 +82,46 @@ def _blocks(layout: Layout, device: torch.device) -> tuple[Tensor, Tensor, Tenso
     return to(index), to(block * longest + offset), to(mask)
 
 
+class _TokenLogprobs(Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, inverse_temperature: Tensor) -> tuple[Tensor, Tensor]:
+        logp, entropy = (inverse_temperature.new_empty(len(hidden)) for _ in range(2))
+        for s in _chunks(hidden, head):
+            logps = _log_softmax(hidden[s], head, inverse_temperature[s])
+            logp[s] = logps.gather(1, targets[s, None])[:, 0]
+            entropy[s] = -logps.exp().mul_(logps).sum(-1)
+            del logps  # before the next chunk is made
+        ctx.save_for_backward(hidden, head, targets, inverse_temperature, entropy)
+        return logp, entropy
+
+    @staticmethod
+    def backward(ctx: Any, dlogp: Tensor, dentropy: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
+        hidden, head, targets, scale, entropy = ctx.saved_tensors
+        dhidden, dhead = torch.empty_like(hidden), torch.zeros_like(head) if ctx.needs_input_grad[1] else None
+        for s in _chunks(hidden, head):
+            d = _log_softmax(hidden[s], head, scale[s])
+            p = d.exp()  # d(logp)/d(logit) = [target] - p, d(entropy)/d(logit) = -p (log p + entropy)
+            d.add_(entropy[s, None]).mul_(dentropy[s, None]).add_(dlogp[s, None]).mul_(p).neg_()
+            del p
+            d = d.scatter_add_(1, targets[s, None], dlogp[s, None]).mul_(scale[s, None]).to(head.dtype)
+            dhidden[s] = d @ head
+            if dhead is not None:
+                dhead.addmm_(d.T, hidden[s])
+        return dhidden, dhead, None, None
+
+
+def _chunks(hidden: Tensor, head: Tensor) -> Iterator[slice]:
+    rows = max(1, (CHUNK_GPU if hidden.is_cuda else CHUNK) // head.shape[0])
+    return (slice(i, i + rows) for i in range(0, len(hidden), rows))
+
+
+def _log_softmax(hidden: Tensor, head: Tensor, scale: Tensor) -> Tensor:
+    return F.linear(hidden, head).to(scale.dtype).mul_(scale[:, None]).log_softmax(-1)
+
+
 def token_logprobs(hidden: Tensor, head: Tensor, targets: Tensor, inverse_temperature: Tensor) -> tuple[Tensor, Tensor]:
     """Log-probability of each target and the entropy of its distribution, in nats, [M] each.
 
     hidden [M, D], head [V, D]. Never holds [M, V] at once: chunks of rows, recomputed in the backward pass.
     """
-
-    def part(h: Tensor, w: Tensor, t: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-        logps = (F.linear(h, w).to(scale.dtype) * scale[:, None]).log_softmax(-1)
-        return logps.gather(1, t[:, None])[:, 0], -(logps.exp() * logps).sum(-1)
-
-    rows = max(1, CHUNK // head.shape[0])
-    if hidden.shape[0] <= rows:
-        return part(hidden, head, targets, inverse_temperature)
-    parts = [
-        checkpoint(part, hidden[i : i + rows], head, targets[i : i + rows], inverse_temperature[i : i + rows], use_reentrant=False)
-        for i in range(0, hidden.shape[0], rows)
-    ]
-    return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+    return _TokenLogprobs.apply(hidden, head, targets, inverse_temperature)  # type: ignore[no-any-return,no-untyped-call]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 from tokenizers import Regex, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as _Tokenizer
 from tokenizers.models import BPE
+from tokenizers.processors import TemplateProcessing
 from tokenizers.trainers import BpeTrainer
 
 from ..core.context import Ids
 from ..core.errors import BadModel, InputError
+from .chat import Chat, load_chat
 
 PAD, BEGIN, END, UNKNOWN = "<pad>", "<s>", "</s>", "<unk>"
 CHARACTERS = "\n0123456789+-*/=()<>,.;:#?!&|~ abcdefghijklmnopqrstuvwxyz[]%"  # of the built-in models
@@ -22,11 +25,15 @@ CHARACTERS = "\n0123456789+-*/=()<>,.;:#?!&|~ abcdefghijklmnopqrstuvwxyz[]%"  # 
 class Tokenizer:
     """Encodes plain text (special tokens in the text are not interpreted) and decodes ids.
 
-    start   tokens every context begins with; `end` ends a reply
+    start   tokens every context begins with; `end` ends a reply, and so would any of `ends`
+    chat    how it puts messages; None: it has no template
     """
 
-    def __init__(self, backend: _Tokenizer, begin: int | None, end: int, pad: int) -> None:
-        self.backend, self.end, self.pad = backend, end, pad
+    def __init__(
+        self, backend: _Tokenizer, begin: int | None, end: int, pad: int, chat: Chat | None = None, ends: Iterable[int] = ()
+    ) -> None:
+        self.backend, self.end, self.pad, self.chat = backend, end, pad, chat
+        self.ends = frozenset({end, *ends})
         self.start: Ids = () if begin is None else (begin,)
         self.begin = begin
         self.unknown = backend.token_to_id(UNKNOWN)
@@ -36,7 +43,8 @@ class Tokenizer:
     @cached_property
     def signature(self) -> str:
         """What decides how text becomes tokens; equal signatures, equal tokens."""
-        return f"{self.backend.to_str()}{self.start}{self.end}"
+        said = json.loads(self.backend.to_str()) | {"post_processor": None}  # `start` says what that would add
+        return f"{json.dumps(said)}{self.start}{self.end}"
 
     def same(self, other: object) -> bool:
         """Whether another codec gives the same tokens."""
@@ -76,9 +84,13 @@ class Tokenizer:
 
     def save(self, folder: Path, context: int) -> None:
         """Write tokenizer.json and tokenizer_config.json, as transformers reads them."""
-        self.backend.save(str(folder / "tokenizer.json"))
+        backend = self.backend
+        if self.begin is not None and not _template_begins(backend, self.begin):  # transformers goes by the file alone
+            backend, begin = _Tokenizer.from_str(backend.to_str()), backend.id_to_token(self.begin)
+            backend.post_processor = TemplateProcessing(single=f"{begin} $A", special_tokens=[(begin, self.begin)])
+        backend.save(str(folder / "tokenizer.json"))
         name = lambda i: None if i is None else self.backend.id_to_token(i)
-        config = {
+        config: dict[str, Any] = {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "bos_token": name(self.begin),
             "eos_token": name(self.end),
@@ -86,7 +98,11 @@ class Tokenizer:
             "unk_token": name(self.unknown),
             "model_max_length": context,
             "clean_up_tokenization_spaces": False,
+            "add_bos_token": False if self.begin is None else None,
         }
+        if self.chat is not None:
+            templates = [{"name": n, "template": t} for n, t in self.chat.templates.items()]
+            config |= self.chat.words | {"chat_template": templates if len(templates) > 1 else templates[0]["template"]}
         (folder / "tokenizer_config.json").write_text(json.dumps({k: v for k, v in config.items() if v is not None}, indent=1) + "\n")
 
 
@@ -143,8 +159,8 @@ def load_tokenizer(folder: Path, config: dict[str, Any]) -> Tokenizer:
         backend = _Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises a bare Exception for every fault of the file
         raise BadModel(f"{path} cannot be read as a tokenizer: {error}") from error
-    settings = _json(folder / "tokenizer_config.json")
-    generation = _json(folder / "generation_config.json")
+    settings = read_json(folder / "tokenizer_config.json")
+    generation = read_json(folder / "generation_config.json")
 
     def special(name: str) -> int | None:
         token = settings.get(f"{name}_token")
@@ -158,9 +174,16 @@ def load_tokenizer(folder: Path, config: dict[str, Any]) -> Tokenizer:
     end = special("eos")
     if end is None:
         raise BadModel(f"{folder} names no end token: set eos_token in tokenizer_config.json or eos_token_id in config.json")
+    chat = load_chat(folder, settings, backend)
+    sampled, named = _ids(generation.get("eos_token_id")), _ids(config.get("eos_token_id"))
+    end = next((i for i in ([] if chat is None else chat.closing) if i in (*sampled, *named)), end)  # of several the one that ends a turn
     pad = special("pad")
     adds = settings.get("add_bos_token", backend.token_to_id(BEGIN) is not None or _template_begins(backend, special("bos")))
-    return Tokenizer(backend, special("bos") if adds else None, end, end if pad is None else pad)
+    return Tokenizer(backend, special("bos") if adds else None, end, end if pad is None else pad, chat, sampled or named)
+
+
+def _ids(x: Any) -> list[int]:
+    return [i for i in (x if isinstance(x, list) else [x]) if isinstance(i, int)]
 
 
 def _template_begins(backend: _Tokenizer, begin: int | None) -> bool:
@@ -168,7 +191,8 @@ def _template_begins(backend: _Tokenizer, begin: int | None) -> bool:
     return begin is not None and backend.encode("a").ids[:1] == [begin]
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """The object that a file holds; nothing where there is no file. Raises BadModel."""
     if not path.is_file():
         return {}
     try:

@@ -8,14 +8,16 @@ from typing import Any
 from ..core.errors import UnknownName
 from ..core.records import Question, Reply
 from ..engines.session import Session
+from .best_of_n import best_of_n
 from .calculator import calculate
 from .single import single
+from .thinking import reply_of, thinking
 
-__all__ = ["SOLVERS", "Solver", "calculate", "single", "solver"]
+__all__ = ["SOLVERS", "Solver", "best_of_n", "calculate", "reply_of", "single", "solver", "thinking"]
 
 Solver = Callable[[Session, Question, Any], Awaitable[Reply]]
 
-SOLVERS: dict[str, Solver] = {"single": single, "calculate": calculate}
+SOLVERS: dict[str, Solver] = {"single": single, "best_of_n": best_of_n, "calculate": calculate, "thinking": thinking}
 
 
 def solver(name: str) -> Solver:

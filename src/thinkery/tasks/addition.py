@@ -33,6 +33,7 @@ class Addition(Generated[Spec]):
 
     name = "addition"
     default = Spec()
+    instruction = 'Work out the sum. End with "#" and the number alone, as in #579.'
 
     def __init__(self, **spec: Any) -> None:
         super().__init__(**spec)

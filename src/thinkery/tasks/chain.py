@@ -33,6 +33,10 @@ class Chain(Generated[Spec]):
 
     name = "chain"
     default = Spec()
+    instruction = (
+        "Calculate strictly from left to right, without precedence, and take every result modulo 10. "
+        'End with "#" and the last digit alone, as in #7.'
+    )
 
     def __init__(self, **spec: Any) -> None:
         super().__init__(**spec)

@@ -47,6 +47,10 @@ class Countdown(Generated[Spec]):
 
     name = "countdown"
     default = Spec()
+    instruction = (
+        'Reach the number behind ">" from the numbers before it, each used exactly once, by +, - and * with no negative result. '
+        'End with ";", the steps, separated by commas, "#" and the number reached: for 3,4,5>7 that is ;3*4=12,12-5=7#7'
+    )
 
     def __init__(self, **spec: Any) -> None:
         super().__init__(**spec)

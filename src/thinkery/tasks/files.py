@@ -228,4 +228,4 @@ def posed(row: Row, question: str, answer: str, solution: str | None, check: ver
     if worked and check(gold, Reply(worked)).score < 1:
         worked = f"{worked}\n#### {gold}"  # the work may stop short of saying the answer
     family = digest(" ".join(prompt.casefold().split())).hex()
-    return Problem(digest(prompt).hex(), Question(prompt), gold, family, data=worked or None)
+    return Problem(digest(prompt).hex(), Question(prompt, instruction=check.asks), gold, family, data=worked or None)

@@ -24,9 +24,13 @@ S = TypeVar("S")
 
 
 class Generated(Task, Generic[S]):
-    """A task whose problems are drawn. `S` is the frozen dataclass of its difficulty keys; `default` holds the task's own values."""
+    """A task whose problems are drawn. `S` is the frozen dataclass of its difficulty keys; `default` holds the task's own values.
+
+    instruction   tells in words what its prompts ask for and how it reads a reply, for models that were not warmed up on it
+    """
 
     default: ClassVar[Any]
+    instruction: ClassVar[str]
     styles = STYLES
 
     def __init__(self, **spec: Any) -> None:
@@ -49,7 +53,7 @@ class Generated(Task, Generic[S]):
         stream = rng(seed, "task", self.name, split, index)
         for candidate in islice(self.candidates(wanted, stream), PATIENCE):
             if candidate is not None and split_of(candidate.family) == split:
-                return candidate
+                return replace(candidate, question=replace(candidate.question, instruction=self.instruction))
         raise BadConfig(f"task {self.name!r} with {wanted} has no problem for the {split} split; widen its ranges")
 
     def demonstration(self, problem: Problem, style: str, rng: Stream) -> str:

@@ -48,6 +48,10 @@ class Logic(Generated[Spec]):
 
     name = "logic"
     default = Spec()
+    instruction = (
+        "Given are rules (a&~b>c: if a is true and b is false, c is true; ~c behind > says that c is false), facts (a, or ~a for its "
+        "negation) and a question (c?). Nothing else is known. End with #true or #false if that follows for the question, else with #unknown."
+    )
 
     def __init__(self, **spec: Any) -> None:
         super().__init__(**spec)

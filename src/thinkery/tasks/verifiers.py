@@ -38,12 +38,14 @@ class Verifier:
     gold       the answer in a gold text, or None
     answers    readings of a reply, the likeliest first; more than one only where they exclude each other
     same       whether a gold answer and a reading say the same
+    asks       for an answer that can be read, in words
     """
 
     what: str
     gold: Callable[[str], str | None]
     answers: Callable[[str], Iterator[str]]
     same: Callable[[str, str], bool]
+    asks: str
 
     def __call__(self, gold: str, reply: Reply) -> Verdict:
         expected = self.gold(gold)
@@ -134,13 +136,32 @@ def set_answers(text: str) -> Iterator[str]:
 
 
 VERIFIERS = {
-    "number": Verifier("number", lambda gold: read_number(gold_tail(gold)), lambda text: filter(None, [read_number(text)]), same_number),
-    "exact": Verifier("text", lambda gold: gold_tail(gold).strip() or None, exact_answers, lambda a, b: normal(a) == normal(b)),
-    "choice": Verifier("letter from A to E", lambda gold: next(choice_answers(gold), None), choice_answers, str.__eq__),
+    "number": Verifier(
+        "number",
+        lambda gold: read_number(gold_tail(gold)),
+        lambda text: filter(None, [read_number(text)]),
+        same_number,
+        'End with "Answer:" and the number alone.',
+    ),
+    "exact": Verifier(
+        "text",
+        lambda gold: gold_tail(gold).strip() or None,
+        exact_answers,
+        lambda a, b: normal(a) == normal(b),
+        'End with "Answer:" and the answer alone.',
+    ),
+    "choice": Verifier(
+        "letter from A to E",
+        lambda gold: next(choice_answers(gold), None),
+        choice_answers,
+        str.__eq__,
+        'End with "Answer:" and the letter alone.',
+    ),
     "set": Verifier(
         "set",
         lambda gold: gold_tail(gold).strip() if elements(gold_tail(gold)) else None,
         set_answers,
         lambda a, b: elements(a) == elements(b),
+        'End with "Answer:" and all elements, separated by commas.',
     ),
 }
