@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,8 @@ from thinkery.engines.work import run
 from thinkery.models.decoder import DecoderConfig
 from thinkery.models.layout import rectangle
 from thinkery.models.model import Model, new_model
-from thinkery.models.tokenizer import train_tokenizer
+from thinkery.models.rope import Rope
+from thinkery.models.tokenizer import Tokenizer, train_tokenizer
 from thinkery.tasks import SPLITS, load_file
 
 PROMPTS = (
@@ -69,7 +70,11 @@ class Read:
 
 @dataclass(frozen=True)
 class Compared:
-    """One prompt on both sides; `parted` is where the greedy tokens part (None: nowhere)."""
+    """One prompt on both sides.
+
+    parted   where the greedy tokens part; None: nowhere
+    gap      by how much transformers prefers its own token there; None: one side ended and the other went on
+    """
 
     prompt: str
     chat: bool
@@ -78,7 +83,11 @@ class Compared:
     divergence: float
     greedy: int
     parted: int | None
-    gap: float
+    gap: float | None
+
+    def within(self, bound: float) -> bool:
+        """Whether that is the same model up to rounding."""
+        return self.same_ids and self.largest < bound and self.gap is not None and self.gap < bound
 
 
 # ---- the two sides
@@ -148,12 +157,10 @@ def compare(prompt: str, chat: bool, mine: Read, theirs: Theirs, tokens: int) ->
     parted = next((i for i, (a, b) in enumerate(zip(mine.greedy, other.greedy)) if a != b), None)
     if parted is None and len(mine.greedy) != len(other.greedy):
         parted = min(len(mine.greedy), len(other.greedy))
-    gap = 0.0
+    gap: float | None = 0.0 if parted is None else None
     if parted is not None and parted < min(len(mine.greedy), len(other.greedy)):
         last = theirs.logps([*mine.ids, *other.greedy[:parted]])[-1]
         gap = float(last[other.greedy[parted]] - last[mine.greedy[parted]])
-    elif parted is not None:  # one of them ended there, so it ends at a token that the other does not take for an end
-        gap = float("inf")
     largest = float((mine.logps - other.logps).abs().max())
     divergence = float((other.logps.exp() * (other.logps - mine.logps)).sum(-1).mean())
     return Compared(prompt, chat, mine.ids == theirs.ids(prompt, chat), largest, divergence, len(mine.greedy), parted, gap)
@@ -168,7 +175,7 @@ def folder_of(name: str) -> Path:
         return Path(name)
     from huggingface_hub import snapshot_download
 
-    return Path(snapshot_download(name, allow_patterns=FILES))
+    return Path(snapshot_download(name, allow_patterns=FILES, ignore_patterns="consolidated*"))
 
 
 def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
@@ -185,7 +192,7 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
     del theirs
     gc.collect()
     bound = BOUNDS[args.dtype]
-    passes = all(c.same_ids and c.largest < bound and c.gap < bound for c in found)
+    passes = all(c.within(bound) for c in found)
     said = {"model": name, "dtype": args.dtype, "bound": bound, "passes": passes, "prompts": [asdict(c) for c in found]}
     if score is not None:
         said["gsm8k"] = score | lm_eval(folder, args.gsm8k, chat, args.dtype, args.device)
@@ -233,7 +240,7 @@ def table(results: Sequence[dict[str, Any]]) -> str:
             f"{max(c['largest'] for c in p):.1e}",
             f"{sum(c['divergence'] for c in p) / len(p):.1e}",
             f"{equal}",
-            f"{max(c['gap'] for c in p):.1e}",
+            "other end" if any(c["gap"] is None for c in p) else f"{max(c['gap'] for c in p):.1e}",
             "yes" if r["passes"] else "**no**",
         )
         lines.append("| " + " | ".join(cells) + " |")
@@ -249,14 +256,23 @@ def made(folder: Path) -> list[str]:
     """Tiny random checkpoints, and one line of GSM8K's kind beside them."""
     tokenizer = train_tokenizer(list(PROMPTS) * 3, 400)
     shape = DecoderConfig(400, 48, 2, 4, 2, 12, 80, context=640)
-    shapes = {"llama": {}, "qwen2": {"qkv_bias": True, "tied": False}, "qwen3": {"qk_norm": True, "head_width": 16}}
+    unbegun = Tokenizer(tokenizer.backend, None, tokenizer.end, tokenizer.pad)
+    shapes: dict[str, dict[str, Any]] = {
+        "llama": {"rope": Rope("llama3", 4.0, 16, 1.0, 4.0)},
+        "biased": {"qkv_bias": True, "out_bias": True, "tied": False},
+        "qwen3": {"qk_norm": True, "head_width": 16},
+    }
     for name, changes in shapes.items():
-        new_model(DecoderConfig(**asdict(shape) | changes), tokenizer, name).save(folder / name)
+        tokenizer = unbegun if name == "qwen3" else tokenizer
+        model = new_model(replace(shape, **changes), tokenizer, name)
+        with torch.no_grad():
+            model.decoder.norm.mul_(8)  # far from uniform
+        model.save(folder / name)
     path = folder / "qwen3" / "tokenizer_config.json"
     template = (
         "{% for m in messages %}<s>{{ m.role }}\n{{ m.content }}</s>{% endfor %}{% if add_generation_prompt %}<s>assistant\n{% endif %}"
     )
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"chat_template": template, "add_bos_token": False}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"chat_template": template}))
     rows = [{"question": f"What is {n} + {n}?", "answer": f"{n} and {n} make #### {2 * n}"} for n in range(3)]
     (folder / "gsm8k.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     return [str(folder / name) for name in shapes]

@@ -28,7 +28,7 @@ def test_every_token_is_seen_as_it_is_written(tiny: Model) -> None:
             assert not answer.done() and turn.ended == ""
             seen.setdefault(id(answer), []).append(turn)
 
-    asked = ask(tiny, "3+4=", "best_of_n", max_tokens=9, seed=1, watch=watch)
+    asked = ask(tiny, "3+4=", solver="best_of_n", max_tokens=9, seed=1, watch=watch)
     assert len(asked.turns) == len(seen) == solvers.best_of_n.__globals__["SAMPLES"]
     for turn, parts in zip(asked.turns, seen.values()):
         assert [p.ids for p in parts] == [turn.ids[: i + 1] for i in range(turn.n)]
@@ -38,7 +38,7 @@ def test_every_token_is_seen_as_it_is_written(tiny: Model) -> None:
 
 def test_watching_changes_nothing_and_the_seed_does(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(solvers.SOLVERS, "tool_loop", tool_loop)
-    drawn = lambda seed, watch=None: [t.ids for t in ask(tiny, "3+4=", "tool_loop", temperature=1.0, seed=seed, watch=watch).turns]
+    drawn = lambda seed, watch=None: [t.ids for t in ask(tiny, "3+4=", solver="tool_loop", temperature=1.0, seed=seed, watch=watch).turns]
     assert drawn(0) == drawn(0, lambda live: None)
     assert drawn(0) != drawn(1)
 

@@ -14,11 +14,12 @@ from thinkery.core.records import Problem, Reply, Rollout, Verdict
 from thinkery.engines.session import Session
 from thinkery.lab import doctor
 from thinkery.lab.api import examine, load_model, train
+from thinkery.lab.build import TAUGHT
 from thinkery.lab.doctor import Finding
 from thinkery.learning import rewards
 from thinkery.learning.loop import Learning
 from thinkery.learning.recipe import Recipe, Setting, Stage
-from thinkery.tasks import load_task, task_names
+from thinkery.tasks import load_task
 from thinkery.tasks.addition import Addition
 
 STAGE = Stage(steps=2, problems=4, samples=8)
@@ -40,7 +41,7 @@ def seen(task: Any, stage: Stage = STAGE) -> list[Finding]:
     return found
 
 
-@pytest.mark.parametrize("task", task_names())
+@pytest.mark.parametrize("task", TAUGHT)
 def test_healthy_runs_are_left_alone(task: str) -> None:
     found = examine("grpo", task=task, seed=5)
     assert levels(found) == {}
@@ -81,7 +82,7 @@ def test_gold_answers_that_fail(answers: Any, level: str, words: str) -> None:
 def test_replies_that_cannot_end() -> None:
     found = seen(load_task("addition"), replace(STAGE, max_tokens=2))
     assert levels(found)["ended replies"] == "fatal" and levels(found)["room"] == "warning" and levels(found)["signal"] == "warning"
-    with pytest.raises(Diagnosis, match="cut off at max_tokens.*--no-doctor"):
+    with pytest.raises(Diagnosis, match=r"cut off at max_tokens.*--no-doctor"):
         doctor.stop(found)
 
 

@@ -4,6 +4,8 @@ writes nonsense."""
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,12 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from tokenizers.trainers import BpeTrainer
 
 from thinkery.core.errors import BadConfig, BadModel, UnknownName
-from thinkery.lab import export as module
-from thinkery.lab.export import SPLITS, commands, export, interleaved, model_folder, vocabulary
+from thinkery.lab.export import SPLITS, commands, export, interleaved, model_folder, rope, vocabulary
 from thinkery.models.adapters import Lora, attach
 from thinkery.models.checkpoint import read_config
 from thinkery.models.layout import rectangle
 from thinkery.models.model import Model, load_model, new_model
+from thinkery.models.rope import Rope
 from thinkery.models.tokenizer import load_tokenizer, train_tokenizer
 
 TEXTS = ["the cat sat on 12 mats, isn't it? We'll see 345 Dogs.\n\n  indent", "3+4=7 1234567 I'M HERE  \t\r\n naïve café 日本語 😀"] * 5
@@ -240,22 +242,26 @@ def test_what_model_new_makes_can_be_exported(tmp_path: Path) -> None:
     assert (field(path, "tokenizer.ggml.pre"), field(path, "general.name")) == ("smollm", "mine")
 
 
-def test_scaled_positions_are_written(tmp_path: Path) -> None:
-    """The table is what Llama 3's frequencies are divided by; transformers' own frequencies are the oracle."""
+def test_stretched_positions_are_written(tmp_path: Path) -> None:
+    """The table is what Llama 3's rates are divided by; transformers' own rates are the oracle."""
     pytest.importorskip("gguf")
-    model = write(tmp_path / "m", "llama scaled")
-    plain = write(tmp_path / "plain", "llama")
-    raw = json.loads((tmp_path / "m" / "config.json").read_text())
-    settings, factors = module.rope(raw, read_config(tmp_path / "plain")[0])
-    assert settings == {} and factors is not None
+    model, plain = write(tmp_path / "m", "llama scaled"), write(tmp_path / "plain", "llama")
+    factors = tensors(export(tmp_path / "m", "gguf", tmp_path / "m.gguf"))["rope_freqs.weight"]
     want = plain.model.rotary_emb.inv_freq / model.model.rotary_emb.inv_freq
     assert np.allclose(factors, want.numpy(), rtol=1e-5) and factors.min() == 1 and factors.max() == 4
-    yarn = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32, "beta_fast": 16}
-    settings, factors = module.rope({"rope_parameters": yarn}, read_config(tmp_path / "plain")[0])
-    assert factors is None and settings["rope.scaling.type"] == "yarn" and settings["rope.scaling.original_context_length"] == 32
-    assert settings["rope.scaling.yarn_beta_fast"] == 16.0
-    with pytest.raises(BadModel, match="longrope"):
-        module.rope({"rope_parameters": {"rope_type": "longrope"}}, read_config(tmp_path / "plain")[0])
+    c = read_config(tmp_path / "plain")[0]
+    yarn = Rope("yarn", 4.0, 32, 1.0, 16.0, 1 + 0.1 * math.log(4))
+    assert rope(replace(c, rope=yarn)) == (
+        {
+            "rope.scaling.type": "yarn", "rope.scaling.factor": 4.0, "rope.scaling.original_context_length": 32,
+            "rope.scaling.yarn_beta_slow": 1.0, "rope.scaling.yarn_beta_fast": 16.0,
+        },
+        None,
+    )  # fmt: skip
+    assert rope(replace(c, rope=Rope("linear", 2.0, 32))) == ({"rope.scaling.type": "linear", "rope.scaling.factor": 2.0}, None)
+    for odd in (replace(yarn, attention=1.0), replace(yarn, whole=False)):
+        with pytest.raises(BadModel, match="no keys"):
+            rope(replace(c, rope=odd))
 
 
 # ---- what is refused, and what is left behind then: nothing

@@ -41,6 +41,7 @@ def test_transformers_loads_what_we_save(variant: str, tmp_path: Path) -> None:
         want = theirs(torch.tensor([IDS])).logits[0]
     assert (logits_of(model, IDS) - want).abs().max() < 1e-4 * want.abs().max().clamp_min(1)
     assert tuple(tokenizer("12+3=", add_special_tokens=False)["input_ids"]) == model.tokenizer.encode("12+3=")
+    assert tuple(tokenizer("12+3=")["input_ids"]) == (*model.tokenizer.start, *model.tokenizer.encode("12+3="))
     assert tokenizer.eos_token_id == model.tokenizer.end
 
 

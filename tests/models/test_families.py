@@ -23,8 +23,10 @@ from thinkery.engines.local import LocalEngine
 from thinkery.engines.plan_cpu import CpuPlan
 from thinkery.engines.plan_torch import TorchPlan
 from thinkery.engines.session import Session
+from thinkery.engines.transformers_engine import TransformersEngine
 from thinkery.models.checkpoint import FAMILIES, native, read_config
-from thinkery.models.decoder import rotary_tables
+from thinkery.models.decoder import Decoder, rotary_tables
+from thinkery.models.foreign import ForeignDecoder
 from thinkery.models.layout import rectangle
 from thinkery.models.model import load_model, new_model
 from thinkery.models.rope import Rope
@@ -45,12 +47,12 @@ def rewrite(folder: Path, drop: tuple[str, ...] = (), name: str = "config.json",
     path.write_text(json.dumps({k: v for k, v in raw.items() if k not in drop} | changes))
 
 
-def greedy(folder: Path, prompt: list[int], tokens: int, plain: bool = False) -> Any:
-    """The turn that our engine writes after token ids."""
+def greedy(folder: Path, prompt: list[int], tokens: int, way: str = "compiled") -> Any:
+    """The turn that one of our engines writes after token ids."""
     model = load_model(folder)
-    model.decoder.plain = plain
-    engine = LocalEngine(model)
-    assert isinstance(engine.plan, TorchPlan if plain else CpuPlan)
+    model.decoder.plain = way == "plain"
+    engine: Any = TransformersEngine(model) if way == "transformers" else LocalEngine(model)
+    assert way == "transformers" or isinstance(engine.plan, TorchPlan if way == "plain" else CpuPlan)
     context = Context(model.tokenizer, None, tuple(prompt))
 
     async def write(session: Session) -> Turn:
@@ -77,9 +79,9 @@ def test_log_probabilities_and_greedy_tokens_are_those_of_transformers(shape: st
     model = reference(shape, tmp_path)
     assert native(tmp_path) is None
     mine, want = load_model(tmp_path), theirs(model, LONGER)
-    for plain in (False, True):
-        assert (ours(mine, LONGER, plain) - want).abs().max() < CLOSE
-        written = greedy(tmp_path, IDS, 24, plain)
+    for way in ("compiled", "plain"):
+        assert (ours(mine, LONGER, way == "plain") - want).abs().max() < CLOSE
+        written = greedy(tmp_path, IDS, 24, way)
         assert written.ids == generated(model, IDS, 24)
         after = theirs(model, [*IDS, *written.ids])[len(IDS) - 1 : -1]
         assert (torch.tensor(written.logp) - after.gather(1, torch.tensor(written.ids)[:, None])[:, 0]).abs().max() < CLOSE
@@ -99,7 +101,7 @@ def test_gradients_go_through_scaled_positions_and_biases(shape: str, tmp_path: 
     layout, found = rectangle([LONGER[:20], LONGER[5:25]]), []
     for plain in (False, True):
         decoder = twin(load_model(tmp_path).decoder, torch.float64, plain)
-        decoder.logits(decoder(layout)).log_softmax(-1)[:, 7].sum().backward()  # type: ignore[no-untyped-call]
+        decoder.logits(decoder(layout)).log_softmax(-1)[:, 7].sum().backward()
         found.append({name: p.grad for name, p in decoder.named_parameters()})
     for name, wanted in found[1].items():
         assert torch.allclose(found[0][name], wanted, rtol=1e-9, atol=1e-9), name
@@ -245,6 +247,16 @@ def test_what_is_not_decoded_here_is_said(changes: dict[str, Any], says: str, tm
         read_config(tmp_path / "m")
 
 
+@pytest.mark.parametrize("changes", [{"rope_parameters": {**rope("dynamic")["rope_parameters"]}}, {"hidden_act": "gelu"}])
+def test_a_family_with_what_is_not_decoded_here_runs_through_transformers(changes: dict[str, Any], tmp_path: Path) -> None:
+    model = reference("llama", tmp_path, **changes)
+    mine, reason = load_model(tmp_path), native(tmp_path)
+    assert isinstance(mine.decoder, ForeignDecoder)
+    assert reason is not None
+    assert reason in mine.decoder.remark
+    assert (ours(mine, LONGER) - theirs(model, LONGER)).abs().max() < CLOSE
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -261,6 +273,41 @@ def test_broken_values_are_refused(changes: dict[str, Any], tmp_path: Path) -> N
     rewrite(tmp_path / "m", **changes)
     with pytest.raises(BadModel, match="cannot be read as a model config"):
         load_model(tmp_path / "m")
+
+
+LLAMA32 = {"factor": 32.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192, "rope_type": "llama3"}
+PUBLISHED = [  # sizes as the checkpoints' config.json has them, and how many parameters they hold
+    ("qwen3", 596_049_920, 40960, (151936, 1024, 28, 16, 8, 128, 3072), {"tie_word_embeddings": True, "max_position_embeddings": 40960}),
+    ("qwen3", 8_190_735_360, 40960, (151936, 4096, 36, 32, 8, 128, 12288), {"max_position_embeddings": 40960}),
+    ("qwen2", 494_032_768, 32768, (151936, 896, 24, 14, 2, None, 4864), {"tie_word_embeddings": True, "sliding_window": 32768}),
+    ("llama", 1_235_814_400, 131072, (128256, 2048, 16, 32, 8, 64, 8192),
+     {"tie_word_embeddings": True, "max_position_embeddings": 131072, "rope_scaling": LLAMA32}),
+    ("llama", 134_515_008, 8192, (49152, 576, 30, 9, 3, None, 1536), {"tie_word_embeddings": True, "max_position_embeddings": 8192}),
+    ("mistral", 7_241_732_096, 4096, (32000, 4096, 32, 32, 8, None, 14336), {"max_position_embeddings": 32768, "sliding_window": 4096}),
+    ("mistral", 7_248_023_552, 32768, (32768, 4096, 32, 32, 8, None, 14336), {"max_position_embeddings": 32768, "sliding_window": None}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("family", "parameters", "context", "sizes", "more"), PUBLISHED)
+def test_published_models_have_their_size(
+    family: str, parameters: int, context: int, sizes: tuple[int, ...], more: dict[str, Any], tmp_path: Path
+) -> None:
+    """Qwen3 0.6B and 8B, Qwen2.5 0.5B, Llama 3.2 1B, SmolLM2 135M, Mistral 7B v0.1 and v0.3."""
+    names = (
+        "vocab_size",
+        "hidden_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "num_key_value_heads",
+        "head_dim",
+        "intermediate_size",
+    )
+    said = {name: size for name, size in zip(names, sizes) if size is not None}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": family, **said, **more}))
+    config = read_config(tmp_path)[0]
+    assert config.context == context
+    with torch.device("meta"):
+        assert sum(p.numel() for p in Decoder(config).parameters()) == parameters
 
 
 # ---- tensors
@@ -322,8 +369,8 @@ def test_bfloat16_files_are_read_and_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("where", ["generation_config.json", "config.json"])
-@pytest.mark.parametrize("plain", [False, True])
-def test_a_reply_ends_at_any_of_the_end_tokens(where: str, plain: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["compiled", "plain", "transformers"])
+def test_a_reply_ends_at_any_of_the_end_tokens(where: str, way: str, tmp_path: Path) -> None:
     model = reference("llama, untied", tmp_path)
     whole = greedy(tmp_path, IDS, 24).ids
     third = next(t for t in whole[3:] if t not in whole[:3])
@@ -331,7 +378,7 @@ def test_a_reply_ends_at_any_of_the_end_tokens(where: str, plain: bool, tmp_path
     rewrite(tmp_path, name=where, eos_token_id=[2, third])
     mine = load_model(tmp_path)
     assert (mine.tokenizer.end, mine.tokenizer.ends) == (2, {2, third})
-    turn = greedy(tmp_path, IDS, 24, plain)
+    turn = greedy(tmp_path, IDS, 24, way)
     assert turn.ended == "stop"
     assert turn.ids == whole[: whole.index(third) + 1]
     assert turn.text == mine.tokenizer.decode(turn.ids[:-1])

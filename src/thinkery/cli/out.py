@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..lab.text import clean, duration
-from .commands import Flag
+from .commands import Flag, Thinking
 from .commands import doctor_ as examine
 
 if TYPE_CHECKING:
@@ -30,7 +31,10 @@ def ask_(
     max_tokens: int = 256,
     temperature: float = 0.0,
     seed: int = 0,
+    thinking: Thinking = "auto",
     system: str = "",
+    engine: str = "auto",
+    served: str | None = None,
     device: str = "auto",
     dtype: str | None = None,
     json: Flag = False,
@@ -41,26 +45,34 @@ def ask_(
 
     Args:
         question: the question; - reads it from standard input
-        model: a run's folder, a Hugging Face model folder, or a built-in size
+        model: a run's folder, a Hugging Face model folder, a built-in size, or the address of an OpenAI-compatible server
         solver: how the model thinks (see: thinkery list solvers)
         max_tokens: at most so many tokens at each asking
         temperature: 0 is greedy
         seed: another seed, other draws
+        thinking: whether the model thinks before it answers; auto is as its chat template has it
         system: a system message, for models with a chat template
+        engine: what draws tokens: local, transformers, vllm or a vLLM server's address; auto fits the model
+        served: which of the models at the server's address
         device: cpu, cuda or auto
         dtype: what it computes in: float32 or bfloat16
         json: reply, turns with their log-probabilities, seconds and tokens as JSON
     """
     import json as form
 
+    from ..lab.answering import address
     from ..lab.api import load_model
     from ..lab.ask import ask
     from ..lab.export import model_folder
 
     text = sys.stdin.read().rstrip("\n") if question == "-" else question
-    loaded, console = load_model(model_folder(model), device, dtype), Console(highlight=False, soft_wrap=True)
-    view = Typewriter(console, loaded.tokenizer) if console.is_terminal and not json else None
-    asked = ask(loaded, text, solver, max_tokens, temperature, seed, system, view)
+    console = Console(highlight=False, soft_wrap=True)
+    who = model if address(model) else load_model(model_folder(model), device, dtype)
+    view = None if json or isinstance(who, str) or not console.is_terminal else Typewriter(console, who.tokenizer)
+    asked = ask(
+        who, text, solver=solver, max_tokens=max_tokens, temperature=temperature, seed=seed, thinking=thinking, system=system, engine=engine,
+        served=served, watch=view,
+    )  # fmt: skip
     if json:
         print(form.dumps(asked.to_dict(), ensure_ascii=False))
         return 0
@@ -158,9 +170,11 @@ def model_export(
     from ..lab.export import commands, export
 
     path = export(run_or_model, to, out, dtype)
-    print(f"{path}\nserve it with one of:")
+    print(f"{path}\nserve it with:")
     for line in commands(path):
         print(f"  {line}")
+    if to == "hf":
+        print(f"or make one file for llama.cpp (llama-server -m FILE): thinkery model export {shlex.quote(str(path))} --to gguf")
     return 0
 
 

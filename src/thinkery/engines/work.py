@@ -10,14 +10,16 @@ import asyncio
 import gc
 import os
 from asyncio.tasks import _enter_task, _leave_task  # for tasks of one's own: "Extending asyncio" in Python's documentation
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from ..core.context import Turn
+
+T = TypeVar("T")
 
 DRAIN = 100  # rounds in which tasks may run before a decode step goes ahead; a solver that polls is always runnable
 LOOK = 16  # decode steps at most before the event loop gets a turn: signals, timers
@@ -248,15 +250,18 @@ def run(coroutines: Iterable[Awaitable[Any]], engines: Sequence[Decoding], ended
     Results in order, exceptions in their places; none if `ended` takes them.
     """
     results: dict[int, Any] = {}
-    work = drive(coroutines, engines, ended or results.__setitem__)
+    result(drive(coroutines, engines, ended or results.__setitem__))
+    return [results[i] for i in sorted(results)]
+
+
+def result(coroutine: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine returns, from plain code."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        _runner(os.getpid()).run(work)
-    else:
-        with ThreadPoolExecutor(1) as thread:
-            thread.submit(asyncio.run, work).result()
-    return [results[i] for i in sorted(results)]
+        return _runner(os.getpid()).run(coroutine)
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
 
 
 @lru_cache(maxsize=1)

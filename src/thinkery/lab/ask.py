@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,13 +11,13 @@ from ..core.context import Turn
 from ..core.errors import InputError, SolverError, ThinkeryError
 from ..core.records import Question, Reply
 from ..core.rng import address
-from ..engines.choice import engine_of
 from ..engines.local import LocalEngine
 from ..engines.session import Sampling, Session
 from ..engines.work import Answer
 from ..engines.work import run as run_solvers
 from ..models.model import Model
 from ..solvers import solver as solver_named
+from .answering import answering
 
 Watch = Callable[[list[tuple[Answer, Turn]]], None]
 
@@ -44,32 +43,31 @@ class Asked:
 
 
 def ask(
-    model: Model,
+    model: Model | str,
     question: str,
+    *,
     solver: str = "single",
     max_tokens: int = 256,
     temperature: float = 0.0,
     seed: int = 0,
+    thinking: str = "auto",
     system: str = "",
+    engine: str = "auto",
+    served: str | None = None,
     watch: Watch | None = None,
 ) -> Asked:
-    """Have a model answer a question by a solver; `watch` as LocalEngine has it (other engines are silent until they are done).
+    """Have a model (or a server, by its address) answer a question by a solver; thinking, system, engine and served as in `evaluate`.
 
-    Raises InputError for bad input, SolverError where the solver itself failed.
+    `watch` is LocalEngine's; other engines are silent until they are done. Raises InputError for bad input, SolverError where the solver
+    itself failed.
     """
     if not question.strip():
         raise InputError('the question is empty: give it as in thinkery ask "3+4=", or - to read it from standard input')
-    if system:
-        if model.chat is None:
-            raise InputError(f"{model.name} has no chat template and so no system message; put it into the question instead")
-        tokenizer = copy.copy(model.tokenizer)
-        tokenizer.chat = model.chat.asked(system=system)
-        model = Model(model.decoder, tokenizer, model.name)
-    engine = engine_of(model)
-    if isinstance(engine, LocalEngine):
-        engine.watch = watch
-    session, began = Session(engine, address(seed, "ask"), Sampling(max_tokens, temperature)), time.monotonic()
-    (reply,) = run_solvers([solver_named(solver)(session, Question(question), None)], [engine])
+    decoding = answering(model, served, thinking, system, engine)
+    if isinstance(decoding, LocalEngine):
+        decoding.watch = watch
+    session, began = Session(decoding, address(seed, "ask"), Sampling(max_tokens, temperature)), time.monotonic()
+    (reply,) = run_solvers([solver_named(solver)(session, Question(question), None)], [decoding])
     if isinstance(reply, ThinkeryError):
         raise reply
     if isinstance(reply, BaseException):

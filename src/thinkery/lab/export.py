@@ -9,7 +9,7 @@ import json
 import math
 import shlex
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from safetensors import safe_open
 from ..core.errors import BadConfig, BadModel, MissingExtra
 from ..learning.checkpoint import storage
 from ..models.adapters import FILES
-from ..models.checkpoint import read_config
+from ..models.checkpoint import read_config, read_raw
 from ..models.decoder import DecoderConfig
 from ..models.model import find, load_model
 from ..models.tokenizer import Tokenizer, load_tokenizer
@@ -44,7 +44,7 @@ BLOCK = {
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
 }
-ARCHITECTURES = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
+ARCHITECTURES = {"llama": "llama", "mistral": "llama", "ministral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
 
 # what splits a text before byte pairs are merged -> llama.cpp's name for it
 CASELESS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
@@ -92,9 +92,7 @@ def export(path: str | Path, to: str = "hf", out: str | Path | None = None, dtyp
 def commands(path: Path) -> list[str]:
     """The command lines that serve what was exported."""
     at = shlex.quote(str(path))
-    if path.is_file():
-        return [f"llama-server -m {at}"]
-    return [f"vllm serve {at}", f"transformers serve {at}", f"thinkery model export {at} --to gguf"]
+    return [f"llama-server -m {at}"] if path.is_file() else [f"vllm serve {at}", f"transformers serve {at}"]
 
 
 def _name(folder: Path) -> str:
@@ -143,12 +141,18 @@ def _write(folder: Path, path: Path, dtype: str, name: str) -> None:
     architecture = ARCHITECTURES[_family(folder)]
     config, raw = read_config(folder)
     tokens = vocabulary(load_tokenizer(folder, raw), config.vocabulary, str(folder))
-    scaling, factors = rope(raw, config)
+    scaling, factors = rope(config)
     about = {"general.name": name, "general.file_type": {"float32": 0, "float16": 1, "bfloat16": 32}[dtype]}
     about |= {f"{architecture}.{key}": value for key, value in (sizes(config) | scaling).items()}
     about |= {f"tokenizer.{key}": value for key, value in tokens.items()}
     writer = gguf.GGUFWriter(path, architecture)
-    add = {bool: writer.add_bool, int: writer.add_uint32, float: writer.add_float32, str: writer.add_string, list: writer.add_array}
+    add: dict[type, Callable[[str, Any], None]] = {
+        bool: writer.add_bool,
+        int: writer.add_uint32,
+        float: writer.add_float32,
+        str: writer.add_string,
+        list: writer.add_array,
+    }
     for key, value in about.items():
         add[type(value)](key, value)
     chosen = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}[dtype]
@@ -167,8 +171,7 @@ def _write(folder: Path, path: Path, dtype: str, name: str) -> None:
 
 def _family(folder: Path) -> str:
     """The model_type. Raises BadModel for what cannot be written."""
-    path = folder / "config.json"
-    raw = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    path, raw = folder / "config.json", read_raw(folder)
     family = raw.get("model_type")
     if family not in ARCHITECTURES:
         raise BadModel(
@@ -198,28 +201,23 @@ def sizes(c: DecoderConfig) -> dict[str, int | float]:
     }
 
 
-def rope(raw: Mapping[str, Any], c: DecoderConfig) -> tuple[dict[str, int | float | str], NDArray[np.float32] | None]:
-    """How positions are scaled, by llama.cpp's keys, and what each frequency [E / 2] is divided by; None: no such table.
+def rope(c: DecoderConfig) -> tuple[dict[str, int | float | str], NDArray[np.float32] | None]:
+    """How positions are stretched, by llama.cpp's keys, and what each rate [E / 2] is divided by (Llama 3); None: no such table.
 
-    Linear (Chen et al. 2023), YaRN (Peng et al. 2023) and Llama 3's. Raises BadModel for others.
+    Raises BadModel for YaRN with settings that llama.cpp has no keys for.
     """
-    given = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
-    kind = given.get("rope_type", given.get("type", "default"))
-    original = int(given.get("original_max_position_embeddings") or raw.get("max_position_embeddings", c.context))
-    if kind == "default":
+    if c.rope is None:
         return {}, None
-    if kind == "linear":
-        return {"rope.scaling.type": "linear", "rope.scaling.factor": float(given["factor"])}, None
-    if kind == "yarn" and not any(given.get(key) for key in ("attention_factor", "mscale", "mscale_all_dim")):
-        length = {"rope.scaling.factor": float(given["factor"]), "rope.scaling.original_context_length": original}
-        beta = {f"rope.scaling.yarn_{key}": float(given[key]) for key in ("beta_fast", "beta_slow") if given.get(key)}
-        return {"rope.scaling.type": "yarn", **length, **beta}, None
-    if kind == "llama3":
-        waves = 2 * math.pi * c.theta ** (np.arange(0, c.head_width, 2) / c.head_width)  # tokens a turn
-        low, high = float(given["low_freq_factor"]), float(given["high_freq_factor"])
-        smooth = np.clip((original / waves - low) / (high - low), 0, 1)  # 1: as it was
-        return {}, (1 / (smooth + (1 - smooth) / float(given["factor"]))).astype(np.float32)
-    raise BadModel(f"positions scaled by {kind!r} ({given}) cannot be written as gguf; serve the model with vLLM or transformers (--to hf)")
+    if c.rope.kind == "llama3":
+        rates = c.theta ** (-torch.arange(0, c.head_width, 2, dtype=torch.float64) / c.head_width)
+        return {}, (rates / c.rope.stretch(rates, c.theta)).float().numpy()
+    found: dict[str, int | float | str] = {"rope.scaling.type": c.rope.kind, "rope.scaling.factor": c.rope.factor}
+    if c.rope.kind == "linear":
+        return found, None
+    if not (c.rope.whole and math.isclose(c.rope.attention, 1 + 0.1 * math.log(max(c.rope.factor, 1)), rel_tol=1e-3)):
+        raise BadModel(f"llama.cpp has no keys for positions as in {c.rope}; serve the model with vLLM or transformers (--to hf)")
+    bounds = {"rope.scaling.yarn_beta_slow": c.rope.low, "rope.scaling.yarn_beta_fast": c.rope.high}
+    return found | {"rope.scaling.original_context_length": c.rope.original} | bounds, None
 
 
 def _tensors(
@@ -230,6 +228,7 @@ def _tensors(
         yield "rope_freqs.weight", factors
     left = {f"blk.{i}.{x}.weight" for i in range(c.layers) for x in BLOCK.values() if c.qk_norm or x not in ("attn_q_norm", "attn_k_norm")}
     left |= {f"{x}.weight" for x in TOP.values() if not c.tied or x != "output"}
+    left |= {f"blk.{i}.attn_{x}.bias" for i in range(c.layers) for x in "qkv" if c.qkv_bias}
     for path in sorted(folder.glob("model*.safetensors")):
         with safe_open(str(path), "pt") as f:
             for theirs in f.keys():  # noqa: SIM118 (not a dict)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from ..engines.base import Engine
 from ..engines.choice import check_kind, engine_of, remote
 from ..engines.local import KV_BYTES
 from ..engines.session import Sampling
+from ..engines.work import result
 from ..models.decoder import Decoder
 from ..models.model import Model, load_model
 from ..models.tokenizer import Tokenizer
@@ -268,7 +268,7 @@ class Learning:
             kept = valid
             if stage.select is not everything:
                 stage.reward.score(valid)
-                kept = asyncio.run(stage.select(by_index(valid)))
+                kept = result(stage.select(by_index(valid)))
             if stage.refill:
                 full = list(dict.fromkeys(r.index for r in kept))[: stage.problems]
                 kept = [r for r in kept if r.index in full]

@@ -37,6 +37,7 @@ class Setting:
     start    a checkpoint (folder or built-in size) or a WarmStart
     size     the one dial: tiny, small or medium; scales steps and batch
     budget   tokens to sample at most, None: as the recipe says
+    max_tokens   of a reply, where it is not as the task says
     """
 
     task: Task
@@ -45,6 +46,12 @@ class Setting:
     budget: int | None = None
     seed: int = 0
     tools: tuple[str, ...] = ()
+    max_tokens: int | None = None
+
+    @property
+    def longest(self) -> int:
+        """Most tokens of a reply."""
+        return self.max_tokens or self.task.max_tokens
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ MARGIN = 0.2  # of the longest reply: 4096 of 20480 tokens in the paper
 
 
 def recipe(setting: Setting) -> Recipe:
-    limit = setting.task.max_tokens
+    limit = setting.longest
     return default(setting).rl(
         advantage=advantages.group_normalised,
         losses=(losses.clipped(LOW, HIGH),),

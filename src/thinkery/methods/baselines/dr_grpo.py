@@ -16,4 +16,4 @@ CARD = Card(id="dr_grpo", family="baselines", title="GRPO done right", year=2025
 
 
 def recipe(setting: Setting) -> Recipe:
-    return default(setting).rl(losses=(losses.clipped(0.2, denominator=losses.at_most(setting.task.max_tokens)),))
+    return default(setting).rl(losses=(losses.clipped(0.2, denominator=losses.at_most(setting.longest)),))
