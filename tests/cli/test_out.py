@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from tests.engines.test_openai import CHAT, Adder
 from tests.models.families import write
 from tests.support import model_of
 from thinkery.cli.main import main
@@ -74,6 +75,20 @@ def test_a_run_is_asked_by_its_folder(cli: Cli, model: Path, tmp_path: Path) -> 
     assert status == 2 and "no model yet" in err
     model_of().save(tmp_path / "run" / "model")
     assert cli("ask", "3+4=", "--model", "run", "--max-tokens", 4)[1] == cli("ask", "3+4=", "--model", model, "--max-tokens", 4)[1]
+
+
+def test_a_server_is_asked_by_its_address(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    adder = Adder()
+    try:
+        assert cli("ask", "3+4=", "--model", f"{adder.url}/v1") == (0, "7\n", "")
+        found = json.loads(cli("ask", "3+4=", "--model", adder.url, "--system", "Add.", "--json")[1])
+        assert found["reply"] == "7" and found["tokens"] > 0 and found["turns"][0]["ended"] == "stop"
+        assert adder.bodies(CHAT)[-1]["messages"][0] == {"role": "system", "content": "Add."}
+    finally:
+        adder.close()
+    status, _, err = cli("ask", "3+4=", "--model", "tiny", "--served", "x")
+    assert status == 2 and "--served" in err
 
 
 @pytest.mark.parametrize(
@@ -174,6 +189,10 @@ def test_half_a_character_waits_for_its_other_half() -> None:
         view([(answer, Turn(context, "policy", ("m", 0), 1.0, "", ids[:n]))])  # type: ignore[list-item]
         seen.append(file.getvalue())
     assert seen == ["a", "a", "a", "a", "a😀", "a😀b"]
+    answer.over, later, one = True, Later(), turn(context, "a😀b")
+    for n in range(1, 5):
+        view([(later, Turn(context + one + "; ", "policy", ("m", 0), 1.0, "", tokenizer.encode("😀")[:n]))])  # type: ignore[list-item]
+    assert file.getvalue() == "a😀b; 😀", "what stands between is said once"
 
 
 def test_engines_that_cannot_be_watched_are_shown_at_the_end() -> None:

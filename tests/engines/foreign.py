@@ -29,7 +29,9 @@ def module_of(kind: str, seed: int = 0) -> Any:
     import transformers
 
     config = transformers.AutoConfig.for_model(kind, **(COMMON | KINDS[kind]))
-    module = transformers.AutoModelForCausalLM.from_config(config).eval()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)  # some parameters keep what transformers drew for them
+        module = transformers.AutoModelForCausalLM.from_config(config).eval()
     noise = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for p in module.parameters():

@@ -131,7 +131,7 @@ def test_servers_that_take_no_weights() -> None:
     stub, engine = served(model, development=False, adapters=False)
     ask(engine, "1+1=")
     move(model)
-    with pytest.raises(BadConfig, match="takes no new weights: start vLLM with VLLM_SERVER_DEV_MODE=1 on 127.0.0.1, or train an adapter"):
+    with pytest.raises(BadConfig, match=r"takes no new weights: start vLLM with VLLM_SERVER_DEV_MODE=1 on 127.0.0.1, or train an adapter"):
         ask(engine, "1+1=")
     with pytest.raises(BadConfig, match="loads no adapters: start vLLM with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True"):
         ask(VllmEngine(adapted(), stub.url), "1+1=")
@@ -181,7 +181,7 @@ def test_another_model_is_named() -> None:
 def test_answers_that_lack_something() -> None:
     stub, engine = served(model_of(), ids=False)
     stub.flags = {"old"}
-    with pytest.raises(EngineError, match="gives no token ids with log-probabilities .*too old for `return_token_ids`"):
+    with pytest.raises(EngineError, match=r"gives no token ids with log-probabilities .*too old for `return_token_ids`"):
         ask(engine, "1+1=")
     stub.flags = {"reads"}
     with pytest.raises(EngineError, match="read other tokens than were sent"):
@@ -197,5 +197,5 @@ def test_other_servers_are_refused() -> None:
     adder: Any = Adder()
     adder.routes["/version"] = lambda _: "hello"
     STUBS.append(adder)
-    with pytest.raises(BadConfig, match="is no vLLM server .*for others give --model"):
+    with pytest.raises(BadConfig, match=r"is no vLLM server .*for others give --model"):
         VllmEngine(model_of(), adder.url)

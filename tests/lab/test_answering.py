@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.engines.foreign import folder_of
 from tests.engines.servers import Fault
 from tests.engines.test_openai import CHAT, Adder, complete
 from tests.engines.vllm_stub import Vllm
 from tests.support import Sums, model_of
+
 from thinkery.cli.main import main
 from thinkery.core.errors import BadConfig, InputError
 from thinkery.lab import api

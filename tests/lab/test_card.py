@@ -119,6 +119,19 @@ def test_an_adapter_says_that_it_needs_its_base(tmp_path: Path) -> None:
     )
 
 
+def test_an_adapter_of_a_base_that_only_we_have_is_sent_whole(tmp_path: Path) -> None:
+    model_of().save(tmp_path / "base")
+    run = run_of(tmp_path / "run")
+    for base, whole in (("jane/base", False), (str(tmp_path / "base"), True)):
+        model = load_model(tmp_path / "base")
+        attach(model.decoder, Lora(4, base=base))
+        model.save(run / "model")
+        ready = push(run, "a/b", dry_run=True)
+        assert ("model.safetensors" in ready.files, "adapter_model.safetensors" in ready.files) == (whole, not whole)
+        assert ("library_name: transformers" in ready.card) is whole and str(tmp_path) not in ready.card
+        assert "| after | 75.0 %" in ready.card
+
+
 # ---- sending
 
 

@@ -3,6 +3,7 @@ a day."""
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -102,7 +103,7 @@ def test_devices_as_the_driver_tells_them(monkeypatch: pytest.MonkeyPatch, tmp_p
     ("gpus", "torch", "vectors", "want"),
     [
         ([FAST], CUDA, [], {"train on a GPU": "OK", "bfloat16": "OK", "QLoRA": "OK", "8-bit optimizer": "OK"}),
-        ([OLD], CUDA, ["AVX2"], {"train on a GPU": "OK", "bfloat16": "WARN"}),
+        ([OLD], CUDA, ["AVX2", "AVX-512 BF16"], {"train on a GPU": "OK", "bfloat16": "WARN"}),
         ([FAST], CPU, ["AVX2"], {"train on a GPU": "MISSING", "bfloat16": "WARN", "8-bit optimizer": "WARN"}),
         ([], CPU, ["AVX2", "AVX-512 BF16"], {"train on a GPU": "MISSING", "bfloat16": "OK", "QLoRA": "WARN", "train on the CPU": "OK"}),
         ([], CPU, [], {"train on the CPU": "WARN"}),
@@ -117,7 +118,15 @@ def test_what_will_work(
     found = environment().abilities
     assert {name: status(found, name) for name in want} == want
     if gpus and torch is CPU:
-        assert "pip install" in next(c.mend for c in found if c.name == "train on a GPU")
+        assert "'torch>=2.9,<2.14'" in next(c.mend for c in found if c.name == "train on a GPU")
+
+
+def test_a_server_on_this_machine_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "installed", lambda name: None)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setattr(module, "VLLM_PORT", server.getsockname()[1])
+        assert status(environment().abilities, "vLLM") == "OK"
+    assert status(environment().abilities, "vLLM") == "MISSING"
 
 
 def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

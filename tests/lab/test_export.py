@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.support import VARIANTS, model_of
+from tests.support import TINY, VARIANTS, model_of
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from tokenizers.trainers import BpeTrainer
 
@@ -236,8 +236,7 @@ def test_vocabularies_are_recognised_by_how_they_split(pre: str, tmp_path: Path)
 def test_what_model_new_makes_can_be_exported(tmp_path: Path) -> None:
     pytest.importorskip("gguf")
     made = train_tokenizer(TEXTS, 320)
-    config = model_of().decoder.config.__class__(vocabulary=320, width=32, layers=1, heads=2, kv_heads=1, head_width=16, feed_forward=48)
-    new_model(config, made, "mine").save(tmp_path / "mine")
+    new_model(replace(TINY, vocabulary=320), made, "mine").save(tmp_path / "mine")
     path = export(tmp_path / "mine", "gguf", tmp_path / "mine.gguf")
     assert (field(path, "tokenizer.ggml.pre"), field(path, "general.name")) == ("smollm", "mine")
 
@@ -272,12 +271,14 @@ def test_refusals_say_what_to_do(tmp_path: Path) -> None:
     write(tmp_path / "m", "qwen3")
     write(tmp_path / "biased", "qwen3", attention_bias=True)
     model_of(VARIANTS["qwen3"]).save(tmp_path / "characters")
+    new_model(replace(TINY, vocabulary=300), train_tokenizer(["1"], 300), "bytes").save(tmp_path / "bytes")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text("{}")
     (tmp_path / "there").mkdir()
     out = tmp_path / "new.gguf"
     for path, to, target, dtype, kind, says in (
         (tmp_path / "characters", "gguf", out, "float32", BadModel, "cannot hold this vocabulary.*--to hf"),
+        (tmp_path / "bytes", "gguf", out, "float32", BadModel, "merges nothing"),
         (tmp_path / "biased", "gguf", out, "float32", BadModel, "no attention biases"),
         (tmp_path / "run", "hf", out, "float32", BadModel, "no model yet"),
         (tmp_path / "nowhere", "hf", out, "float32", UnknownName, "nowhere"),

@@ -90,3 +90,15 @@ def ours(model: Model, ids: list[int], plain: bool = False) -> torch.Tensor:
     model.decoder.plain = plain
     with torch.no_grad():
         return model.decoder.logits(model.decoder(rectangle([ids]))).log_softmax(-1)
+
+
+def config_of(folder: Path) -> dict[str, Any]:
+    """What its config.json says."""
+    return json.loads((folder / "config.json").read_text())  # type: ignore[no-any-return]
+
+
+def rewrite(folder: Path, drop: tuple[str, ...] = (), name: str = "config.json", **changes: Any) -> None:
+    """Change what one of its JSON files says."""
+    path = folder / name
+    raw = json.loads(path.read_text()) if path.is_file() else {}
+    path.write_text(json.dumps({k: v for k, v in raw.items() if k not in drop} | changes))

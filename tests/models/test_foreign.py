@@ -162,7 +162,13 @@ def test_it_learns_the_same_with_one_worker_and_two(tmp_path: Path) -> None:
 
 
 def test_a_resumed_run_ends_the_same(tmp_path: Path) -> None:
-    stage = Stage(steps=4, problems=2, samples=2, losses=(losses.entropy_bonus(0.1), losses.kl_penalty(0.1)), signals={"ref": logprobs_of("reference")})
+    stage = Stage(
+        steps=4,
+        problems=2,
+        samples=2,
+        losses=(losses.entropy_bonus(0.1), losses.kl_penalty(0.1)),
+        signals={"ref": logprobs_of("reference")},
+    )
     start = lambda: Learning(Recipe((stage,)), Setting(Sums()), load_model(tmp_path / "m"))
     folder_of("qwen3_5_text", tmp_path / "m")
     whole, first, second = start(), start(), start()

@@ -74,7 +74,7 @@ def ask_(
         served=served, watch=view,
     )  # fmt: skip
     if json:
-        print(form.dumps(asked.to_dict(), ensure_ascii=False))
+        print(form.dumps(asked.to_dict()))
         return 0
     if view is None:
         print(clean(asked.reply.text))
@@ -93,7 +93,7 @@ class Typewriter:
         self.console, self.tokenizer = console, tokenizer
         self.turns: dict[int, tuple[Answer, Turn]] = {}
         self.at = 0  # which of them is being shown
-        self.shown = ["", ""]  # of its thought and of its answer
+        self.shown: list[str] = []  # of its thought and of its answer; empty before it begins
         self.said = ""  # all answers, and what stood between them
 
     def __call__(self, live: list[tuple[Answer, Turn]]) -> None:
@@ -106,22 +106,23 @@ class Typewriter:
             self.show(turn, order[self.at - 1][1] if self.at else None, done := answer.done())
             if not done:
                 return
-            self.at, self.shown = self.at + 1, ["", ""]
+            self.at, self.shown = self.at + 1, []
 
     def end(self, turns: list[Turn], reply: str) -> None:
         """Show what is left, and the reply where it is not what was shown."""
         self([])
         for before, turn in [] if self.turns else zip([None, *turns], turns):
             self.show(turn, before, True)
-            self.shown = ["", ""]
+            self.shown = []
         self.console.print()
         if clean(reply).strip() != self.said.strip():
             self.console.print(Text(f"reply: {clean(reply)}", style="bold"))
 
     def show(self, turn: Turn, before: Turn | None, done: bool) -> None:
         """Write what is new of a turn."""
-        if before is not None and self.shown == ["", ""]:
+        if before is not None and not self.shown:
             self._between(before, turn)
+        self.shown = self.shown or ["", ""]
         chat, ids = self.tokenizer.chat, turn.ids
         thought, answer = (None, self.tokenizer.backend.decode(list(ids))) if chat is None else chat.split(turn.context.ids, ids)[:2]
         for part, (text, style) in enumerate(((thought or "", "dim"), (answer, ""))):
@@ -194,8 +195,8 @@ def model_push(run_or_model: str, repository: str, *, private: Flag = False, lic
     if not dry_run:
         print(sent.url)
         return 0
-    for name, path in sent.files.items():
-        print(f"{path.stat().st_size:>13,}  {clean(name)}")
+    for name, size in sent.files.items():
+        print(f"{size:>13,}  {clean(name)}")
     print(f"{len(sent.card.encode()):>13,}  README.md\n\n{clean(sent.card)}", end="")
     return 0
 

@@ -80,9 +80,7 @@ class OpenAIEngine(Remote):
     stats    asks, tokens and prompt_tokens as the server bills them, unbilled (replies without a bill), cancelled
     """
 
-    def __init__(
-        self, url: str, served: str | None = None, system: str = "", at_once: int = AT_ONCE, server: Server | None = None
-    ) -> None:
+    def __init__(self, url: str, served: str | None = None, system: str = "", at_once: int = AT_ONCE, server: Server | None = None) -> None:
         server = server or Server(url)
         super().__init__(server, Served(served or _only(server)), at_once)
         self.first = [{"role": "system", "content": system}] if system else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,7 +14,7 @@ from typing import Any
 from ..core.errors import BadModel, InputError, MissingExtra, RunError, ThinkeryError
 from ..models.adapters import FILES, read_adapter
 from . import catalogue
-from .export import model_folder
+from .export import export, model_folder
 from .report import read_lines, read_run
 from .text import duration, one_line, percent
 
@@ -30,10 +31,10 @@ The interval covers the choice of problems, not the choice of the training seed:
 
 @dataclass(frozen=True)
 class Push:
-    """What is sent, or would be: the files by their names in the repository, and the card. `url` is empty for a dry run."""
+    """What is sent, or would be: bytes by the files' names in the repository, and the card. `url` is empty for a dry run."""
 
     repository: str
-    files: dict[str, Path]
+    files: dict[str, int]
     card: str
     url: str = ""
 
@@ -41,53 +42,64 @@ class Push:
 def push(path: str | Path, repository: str, private: bool = False, license: str = "", dry_run: bool = False) -> Push:
     """Send a run's model or a model folder to OWNER/NAME on the Hub, as one commit: all of it arrives or nothing does.
 
-    A README.md that stands in the model's folder is sent as it is; else the card is. The token is the one of `hf auth login` or
-    HF_TOKEN. Raises InputError, BadModel, MissingExtra, and RunError where the Hub refuses.
+    An adapter whose base the Hub does not have is merged into it. A README.md that stands in the model's folder is sent as it is; else
+    the card is. The token is the one of `hf auth login` or HF_TOKEN. Raises InputError, BadModel, MissingExtra, and RunError where the
+    Hub refuses.
     """
     if not REPOSITORY.fullmatch(repository):
         raise InputError(f"{repository!r} is no repository of the Hub: write OWNER/NAME, as in jane/my-model")
     if license and not LICENSE.fullmatch(license):
         raise InputError(f"license {license!r}: write it as the Hub does, as in apache-2.0, mit or other")
     folder = model_folder(path)
-    files = {p.name: p for p in sorted(folder.iterdir()) if p.is_file() and p.suffix in KINDS and not p.name.startswith(".")}
-    if not ({"config.json", FILES[0]} & set(files) and any(name.endswith(".safetensors") for name in files)):
-        raise BadModel(f"{folder} is no model: it needs config.json (or {FILES[0]}) and weights in safetensors")
-    own = folder / "README.md"
-    text = own.read_text("utf-8") if own.is_file() else card(folder, repository, license)
-    ready = Push(repository, files, text)
-    return ready if dry_run else _send(ready, private)
+    with tempfile.TemporaryDirectory() as scratch:
+        alone = (folder / FILES[0]).is_file() and not _on_hub(read_adapter(folder)[0].base)
+        sent = export(folder, out=Path(scratch) / "whole") if alone else folder
+        files = {p.name: p for p in sorted(sent.iterdir()) if p.is_file() and p.suffix in KINDS and not p.name.startswith(".")}
+        if not ({"config.json", FILES[0]} & set(files) and any(name.endswith(".safetensors") for name in files)):
+            raise BadModel(f"{folder} is no model: it needs config.json (or {FILES[0]}) and weights in safetensors")
+        own = folder / "README.md"
+        text = own.read_text("utf-8") if own.is_file() else card(folder, repository, license, merged=alone)
+        url = "" if dry_run else _send(repository, files, text, private)
+        return Push(repository, {name: p.stat().st_size for name, p in files.items()}, text, url)
 
 
-def _send(ready: Push, private: bool) -> Push:
+def _send(repository: str, files: Mapping[str, Path], text: str, private: bool) -> str:
+    """Make the repository if need be and commit; returns where it is."""
     try:
         import huggingface_hub as hub
     except ImportError as error:
         raise MissingExtra("huggingface_hub", "hf", "pushing a model") from error
     if hub.get_token() is None:
         raise InputError("no token of the Hub: log in with 'hf auth login', or set HF_TOKEN (a token that may write)")
-    operations = [hub.CommitOperationAdd(name, str(path)) for name, path in ready.files.items()]
-    operations.append(hub.CommitOperationAdd("README.md", ready.card.encode()))
+    operations = [hub.CommitOperationAdd(name, str(path)) for name, path in files.items()]
+    operations.append(hub.CommitOperationAdd("README.md", text.encode()))
     try:
         api = hub.HfApi()
-        api.create_repo(ready.repository, private=private, exist_ok=True)
-        api.create_commit(ready.repository, operations, commit_message=f"Upload {len(operations)} files with thinkery")
+        api.create_repo(repository, private=private, exist_ok=True)
+        api.create_commit(repository, operations, commit_message=f"Upload {len(operations)} files with thinkery")
     except Exception as error:  # the client's own errors, and those of the network below it
         reason = f"{type(error).__name__}: {one_line(str(error), 300)}"
-        raise RunError(
-            f"the Hub did not take {ready.repository} ({reason}); check its name, your token's rights and the network"
-        ) from error
-    return Push(ready.repository, ready.files, ready.card, f"{api.endpoint}/{ready.repository}")
+        raise RunError(f"the Hub did not take {repository} ({reason}); check its name, your token's rights and the network") from error
+    return f"{api.endpoint}/{repository}"
+
+
+def _on_hub(name: str) -> bool:
+    """Whether a name is one of the Hub's, as far as its form tells."""
+    return REPOSITORY.fullmatch(name) is not None and not Path(name).exists()
 
 
 # ---- the card
 
 
-def card(folder: Path, repository: str, license: str = "") -> str:
-    """The card of a model's folder, as Markdown with its front matter; of a run's model it tells what the run was."""
+def card(folder: Path, repository: str, license: str = "", merged: bool = False) -> str:
+    """The card of a model's folder, as Markdown with its front matter; of a run's model it tells what the run was.
+
+    merged: an adapter is sent as a whole model
+    """
     run = folder.resolve().parent
     about = read_run(run) if (run / "run.json").is_file() else {}
-    adapter = (folder / FILES[0]).is_file()
-    parts = [_front(folder, about, license, adapter), f"# {repository.rpartition('/')[2]}", _opening(about, folder)]
+    adapter = (folder / FILES[0]).is_file() and not merged
+    parts = [_front(folder, about, license, adapter), f"# {repository.rpartition('/')[2]}", _opening(about, folder if adapter else None)]
     if about:
         parts += [_method(about), _settings(about), _accuracy(about), _curve(run), _claims(about)]
     parts += ["## Limits", LIMITS if about else "What it can do was not measured here.", _loading(repository, adapter)]
@@ -115,13 +127,13 @@ def _base(folder: Path, about: Mapping[str, Any], adapter: bool) -> str:
     for path, key in ((folder / FILES[0], "base_model_name_or_path"), (Path(named[0]) / "config.json", "_name_or_path")):
         if path.is_file():
             named.append(str(json.loads(path.read_text("utf-8")).get(key, "")))
-    return next((name for name in named if REPOSITORY.fullmatch(name) and not Path(name).exists()), "")
+    return next((name for name in named if _on_hub(name)), "")
 
 
-def _opening(about: Mapping[str, Any], folder: Path) -> str:
+def _opening(about: Mapping[str, Any], adapter: Path | None) -> str:
     kind = "A language model"
-    if (folder / FILES[0]).is_file():
-        kind = f"A LoRA adapter of the base {_cell(read_adapter(folder)[0].base)}, which it needs,"
+    if adapter is not None:
+        kind = f"A LoRA adapter of the base {_cell(read_adapter(adapter)[0].base)}, which it needs,"
     if not about:
         return f"{kind.rstrip(',')}, sent by Thinkery."
     count = f" ({about['parameters']:,} parameters)" if about.get("parameters") else ""

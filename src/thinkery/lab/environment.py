@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tomllib
@@ -21,6 +22,7 @@ OK, WARN, MISSING = "OK", "WARN", "MISSING"
 VECTORS = {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_bf16": "AVX-512 BF16", "amx_bf16": "AMX BF16", "asimd": "NEON", "sve": "SVE"}
 NUMBER = re.compile(r"\d+")
 GIB = 1 << 30
+VLLM_PORT = 8000  # where a vLLM server listens unless it is told otherwise
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,15 @@ def kernels_cached() -> bool:
     return any(next(place.rglob("plan_cpu._extend-*.nbi"), None) is not None for place in where if place.is_dir())
 
 
+def listening(port: int) -> bool:
+    """Whether a program on this machine takes connections at a port."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=0.2).close()
+    except OSError:
+        return False
+    return True
+
+
 def _read(path: str | Path) -> str:
     try:
         return Path(path).read_text(encoding="utf-8", errors="replace")
@@ -230,10 +241,9 @@ def _abilities(machine: Mapping[str, Any], have: Mapping[str, bool]) -> Iterator
     yield _optional("transformers engine", have, "transformers", "hf", "models that the decoder does not cover")
     yield _optional("push to the Hub", have, "huggingface-hub", "hf", "thinkery model push")
     yield _optional("export to gguf", have, "gguf", "gguf", "thinkery model export --to gguf, for llama.cpp")
-    server = installed("vllm")
-    yield Check(
-        "vLLM", OK if server else MISSING, server or "not installed here; a server may run elsewhere", "" if server else "pip install vllm"
-    )
+    server, here = installed("vllm"), listening(VLLM_PORT)
+    seen = f"{server or 'not installed here'}; {'something answers' if here else 'nothing answers'} at 127.0.0.1:{VLLM_PORT}"
+    yield Check("vLLM", OK if server or here else MISSING, seen, "" if server or here else "pip install vllm, or give a server's address")
 
 
 def _usable(gpus: list[Any], torch: Any) -> bool:
@@ -247,7 +257,7 @@ def _cuda(gpus: list[Any], torch: Any) -> Check:
             "train on a GPU", MISSING, "no NVIDIA device or no driver (nvidia-smi)", "runs go to the CPU; rent a GPU for larger models"
         )
     if torch is None or not torch["build"].startswith("CUDA"):
-        mend = "pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/cu128"
+        mend = f"pip install --force-reinstall 'torch{dict(bounds().get('', [])).get('torch', '')}'"  # PyPI's build for Linux has CUDA
         return Check("train on a GPU", MISSING, f"{shown}; but torch is built for {'nothing' if torch is None else torch['build']}", mend)
     return Check("train on a GPU", OK, f"{shown}; torch is built for {torch['build']}")
 
@@ -255,8 +265,8 @@ def _cuda(gpus: list[Any], torch: Any) -> Check:
 def _precision(gpus: list[Any], torch: Any, vectors: list[str], have: Mapping[str, bool]) -> Iterator[Check]:
     """bfloat16, four-bit bases, eight-bit optimizer."""
     gpu = _usable(gpus, torch)
-    new = gpu and all(float(g["capability"]) >= 8 for g in gpus)
-    fast = new or any("BF16" in v for v in vectors)
+    new = all(NUMBER.match(g["capability"]) and float(g["capability"]) >= 8 for g in gpus)
+    fast = new if gpu else any("BF16" in v for v in vectors)
     where = "in hardware" if fast else "computed, but slowly: this hardware has none"
     yield Check("bfloat16", OK if fast else WARN, where, "" if fast else "use float32 here")
     bits = have.get("bitsandbytes", False)

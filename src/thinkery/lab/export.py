@@ -269,12 +269,11 @@ def vocabulary(t: Tokenizer, size: int, where: str) -> dict[str, Any]:
     """
     given = json.loads(t.backend.to_str())
     kind, added = given["model"], {a["id"]: a for a in given["added_tokens"]}
-    pre = SPLITS.get(_splits(given)) if kind["type"] == "BPE" else None
-    if pre is None or (given["normalizer"] or {"type": "NFC"})["type"] != "NFC":
-        shown = f"{kind['type']}, split by {given['pre_tokenizer']}, normalised by {given['normalizer']}"
+    why = _unfit(given)
+    if why:
         raise BadModel(
-            f"{where}: llama.cpp cannot hold this vocabulary ({shown[:300]}); gguf is for byte-level BPE as Llama 3, Qwen and GPT-2 have it. "
-            "Serve the model with vLLM or transformers (--to hf), or start from a model that has such a vocabulary (thinkery model new)"
+            f"{where}: llama.cpp cannot hold this vocabulary: {why[:300]}. A gguf file takes byte-level BPE as Llama 3, Qwen and GPT-2 have it; "
+            "serve the model with vLLM or transformers (--to hf), or start from a model with such a vocabulary (thinkery model new)"
         )
     by_id = {i: token for token, i in kind["vocab"].items()} | {i: a["content"] for i, a in added.items()}
     types = [1 if i not in added else 3 if added[i]["special"] else 4 for i in sorted(by_id)]  # normal, control, user-defined
@@ -283,7 +282,7 @@ def vocabulary(t: Tokenizer, size: int, where: str) -> dict[str, Any]:
         raise BadModel(f"{where}: the vocabulary has no token {min(spare)}; mend tokenizer.json")
     found = {
         "ggml.model": "gpt2",
-        "ggml.pre": pre,
+        "ggml.pre": SPLITS[_splits(given)],
         "ggml.tokens": [by_id[i] for i in sorted(by_id)] + [f"[PAD{i}]" for i in spare],
         "ggml.token_type": types + [5] * len(spare),
         "ggml.merges": [m if isinstance(m, str) else " ".join(m) for m in kind["merges"]],
@@ -294,6 +293,17 @@ def vocabulary(t: Tokenizer, size: int, where: str) -> dict[str, Any]:
         "chat_template": None if t.chat is None else t.chat.templates["default"],
     }
     return {key: value for key, value in found.items() if value is not None}
+
+
+def _unfit(given: Mapping[str, Any]) -> str:
+    """Why llama.cpp cannot hold a tokenizer; empty: it can."""
+    if given["model"]["type"] != "BPE":
+        return f"it is of the kind {given['model']['type']}"
+    if _splits(given) not in SPLITS:
+        return f"it splits texts by {given['pre_tokenizer']}"
+    if (given["normalizer"] or {"type": "NFC"})["type"] != "NFC":
+        return f"it changes texts by {given['normalizer']}"
+    return "" if given["model"]["merges"] else "it has bytes alone and merges nothing"
 
 
 def _splits(given: Mapping[str, Any]) -> tuple[str, ...]:

@@ -166,9 +166,9 @@ def load_foreign(folder: Path, reason: str, compute: torch.dtype | None = None, 
     module, found = loaded
     wrong = {key: f"{list(has)}, config.json asks for {list(wants)}" for key, has, wants in found["mismatched_keys"]}
     for key in sorted(wrong):
-        raise BadModel(f"{folder}: {key} has shape {wrong[key]}")
+        raise BadModel(f"{folder} ({reason}): {key} has shape {wrong[key]}")
     for key in sorted(found["missing_keys"]):
-        raise BadModel(f"{folder}: the weights lack {key!r}; the file does not match config.json")
+        raise BadModel(f"{folder} ({reason}): the weights lack {key!r}; the file does not match config.json")
     return ForeignDecoder(module, compute, f"{reason}: it runs through transformers, rows padded, prefixes not shared")
 
 
