@@ -239,7 +239,7 @@ def refused(result: tuple[int, str, str], *said: str) -> None:
         (["show", "nothing_like_it"], ("unknown method 'nothing_like_it'",)),
         (["run", "report", "nowhere"], ("nowhere", "no run.json", "thinkery list runs")),
         (["new", "method", "objectives", "grpo"], ("'grpo' is taken",)),
-        (["model", "build", "huge"], ("unknown size 'huge'", "tiny")),
+        (["model", "build", "huge"], ('"huge"', "tiny")),
         (["trian"], ("trian", "train")),
         (["list", "method"], ("method", "methods")),
     ],

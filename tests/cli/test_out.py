@@ -214,7 +214,12 @@ def test_hostile_text_is_harmless_and_grows_only_at_its_end(text: str, n: int) -
 
 def test_an_export_ends_with_what_serves_it(cli: Cli, model: Path, tmp_path: Path) -> None:
     status, out, _ = cli("model", "export", model, "--out", "whole", "--dtype", "bfloat16")
-    assert status == 0 and (tmp_path / "whole" / "model.safetensors").is_file() and "  vllm serve whole\n  transformers serve whole\n" in out and "llama-server -m" in out
+    assert (
+        status == 0
+        and (tmp_path / "whole" / "model.safetensors").is_file()
+        and "  vllm serve whole\n  transformers serve whole\n" in out
+        and "llama-server -m" in out
+    )
     status, _, err = cli("model", "export", model, "--out", "whole")
     assert status == 2 and "exists" in err
     pytest.importorskip("gguf")

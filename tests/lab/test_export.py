@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.models.families import write as family
 from tests.support import TINY, VARIANTS, model_of
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from tokenizers.trainers import BpeTrainer
 
 from thinkery.core.errors import BadConfig, BadModel, UnknownName
-from thinkery.lab.export import SPLITS, commands, export, interleaved, model_folder, rope, vocabulary
+from thinkery.lab.export import SPLITS, WHOLE, commands, export, interleaved, model_folder, rope, vocabulary
 from thinkery.models.adapters import Lora, attach
 from thinkery.models.checkpoint import read_config
 from thinkery.models.layout import rectangle
@@ -55,13 +56,13 @@ KINDS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def tokenizer(pre: str) -> Tokenizer:
+def tokenizer(pre: str, whole: bool = True) -> Tokenizer:
     """A small byte-level vocabulary that splits texts as the one that llama.cpp calls `pre`."""
-    made = Tokenizer(models.BPE(ignore_merges=pre == "llama-bpe"))
+    split = next(split for split, name in SPLITS.items() if name == pre)
+    made = Tokenizer(models.BPE(ignore_merges=whole and WHOLE in split))
     words, raw = (pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=regex) for regex in (True, False))
-    pattern = next(split[0] for split, name in SPLITS.items() if name == pre)
     first = {"gpt-2": [], "smollm": [pre_tokenizers.Digits(individual_digits=True)]}.get(
-        pre, [pre_tokenizers.Split(Regex(pattern), "isolated")]
+        pre, [pre_tokenizers.Split(Regex(split[0]), "isolated")]
     )
     last = words if pre in ("gpt-2", "smollm") else raw
     made.pre_tokenizer = pre_tokenizers.Sequence([*first, last]) if first else last
@@ -231,6 +232,44 @@ def test_vocabularies_are_recognised_by_how_they_split(pre: str, tmp_path: Path)
     assert len(tokens) == len(types) == 420
     assert (types[tokens.index("<s>")], types[tokens.index("<think>")], types[tokens.index("a")], types[-1]) == (3, 4, 1, 5)
     assert all(len(merge.split(" ")) == 2 and merge.replace(" ", "") in tokens for merge in found["ggml.merges"])
+
+
+def test_the_chat_template_goes_along(tmp_path: Path) -> None:
+    folder = family("qwen3", tmp_path)
+    found = vocabulary(load_tokenizer(folder, {}), 500, "m")
+    assert found["chat_template"] == json.loads((folder / "tokenizer_config.json").read_text())["chat_template"]
+    assert found["ggml.tokens"][found["ggml.eos_token_id"]] == "<|im_end|>" and "ggml.bos_token_id" not in found
+
+
+def test_transformers_splits_texts_the_same(tmp_path: Path) -> None:
+    """transformers knows these names too; it takes no whole words first, which the small vocabularies do not show."""
+    pytest.importorskip("gguf")
+    transformers = pytest.importorskip("transformers")
+    for pre in ("qwen2", "smaug-bpe", "llama-bpe", "tekken", "gpt-2"):
+        write(tmp_path / pre, "llama", pre)
+        path = export(tmp_path / pre, "gguf", tmp_path / f"{pre}.gguf")
+        theirs, ours = transformers.AutoTokenizer.from_pretrained(tmp_path, gguf_file=path.name), load_model(tmp_path / pre).tokenizer
+        for text in ASKED:
+            found = theirs(text.replace("<|im_start|>", ""), add_special_tokens=False)["input_ids"]
+            assert tuple(found) == as_transformers(ours, text.replace("<|im_start|>", "")), (pre, text)
+
+
+def as_transformers(ours: Any, text: str) -> tuple[int, ...]:
+    """Tokens as transformers makes them: names of special tokens in a text are those tokens."""
+    ours.backend.encode_special_tokens = False
+    return tuple(ours.backend.encode(text, add_special_tokens=False).ids)
+
+
+def test_whole_words_first_matters_only_where_merges_do_not_reach_them(tmp_path: Path) -> None:
+    write(tmp_path / "m", "llama")
+    made = tokenizer("tekken", whole=False)
+    made.save(str(tmp_path / "m" / "tokenizer.json"))
+    assert vocabulary(load_tokenizer(tmp_path / "m", {}), 420, "m")["ggml.pre"] == "tekken"
+    raw = json.loads(made.to_str())
+    raw["model"]["merges"] = raw["model"]["merges"][:-1]  # the last token made is out of reach
+    (tmp_path / "m" / "tokenizer.json").write_text(json.dumps(raw))
+    with pytest.raises(BadModel, match="it splits texts by"):
+        vocabulary(load_tokenizer(tmp_path / "m", {}), 420, "m")
 
 
 def test_what_model_new_makes_can_be_exported(tmp_path: Path) -> None:

@@ -15,11 +15,11 @@ from thinkery.core.records import Question
 from thinkery.lab import api
 from thinkery.lab.events import Event
 from thinkery.lab.manner import spoken_to, tell_format
-from thinkery.models.model import load_model
+from thinkery.models.model import Model, load_model
 
 
 def context_of(model: object) -> str:
-    assert isinstance(model, api.models.Model) and model.chat is not None
+    assert isinstance(model, Model) and model.chat is not None
     ids = model.context(Context.root(model.tokenizer), Question("1+1=", instruction="Be brief.")).ids
     return str(model.tokenizer.backend.decode(list(ids), skip_special_tokens=False))
 

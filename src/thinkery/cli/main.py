@@ -93,7 +93,15 @@ README.md in the model's folder is sent instead. Log in first: `hf auth login`, 
     ),
     "new": ("Start a file of your own.", {"method": "A method: one file and its test, working at once."}),
 }
-FILES = {"show": "listings", "version": "listings", "list": "listings", "ask": "out", "doctor": "out", "model export": "out", "model push": "out"}
+FILES = {
+    "show": "listings",
+    "version": "listings",
+    "list": "listings",
+    "ask": "out",
+    "doctor": "out",
+    "model export": "out",
+    "model push": "out",
+}
 
 
 def app() -> App:

@@ -47,12 +47,16 @@ BLOCK = {
 ARCHITECTURES = {"llama": "llama", "mistral": "llama", "ministral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
 
 # what splits a text before byte pairs are merged -> llama.cpp's name for it
+WHOLE = "whole words first"  # a word that is a token is taken at once
 CASELESS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
 REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+UPPER, LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+CASES = rf"[^\r\n\p{{L}}\p{{N}}]?{UPPER}*{LOWER}+|[^\r\n\p{{L}}\p{{N}}]?{UPPER}+{LOWER}*|\p{{N}}"
 SPLITS = {
     (CASELESS + r"\p{N}" + REST, "bytes"): "qwen2",
     (CASELESS + r"\p{N}{1,3}" + REST, "bytes"): "smaug-bpe",
-    (CASELESS + r"\p{N}{1,3}" + REST, "bytes", "whole words first"): "llama-bpe",
+    (CASELESS + r"\p{N}{1,3}" + REST, "bytes", WHOLE): "llama-bpe",
+    (CASES + REST.replace(r"[\r\n]*", r"[\r\n/]*"), "bytes", WHOLE): "tekken",
     ("words and bytes",): "gpt-2",
     ("digits", "words and bytes"): "smollm",
 }
@@ -269,7 +273,8 @@ def vocabulary(t: Tokenizer, size: int, where: str) -> dict[str, Any]:
     """
     given = json.loads(t.backend.to_str())
     kind, added = given["model"], {a["id"]: a for a in given["added_tokens"]}
-    why = _unfit(given)
+    pre = SPLITS.get(_splits(given)) or (SPLITS.get((*_splits(given), WHOLE)) if _whole_anyway(t) else None)
+    why = _unfit(given, pre)
     if why:
         raise BadModel(
             f"{where}: llama.cpp cannot hold this vocabulary: {why[:300]}. A gguf file takes byte-level BPE as Llama 3, Qwen and GPT-2 have it; "
@@ -282,7 +287,7 @@ def vocabulary(t: Tokenizer, size: int, where: str) -> dict[str, Any]:
         raise BadModel(f"{where}: the vocabulary has no token {min(spare)}; mend tokenizer.json")
     found = {
         "ggml.model": "gpt2",
-        "ggml.pre": SPLITS[_splits(given)],
+        "ggml.pre": pre,
         "ggml.tokens": [by_id[i] for i in sorted(by_id)] + [f"[PAD{i}]" for i in spare],
         "ggml.token_type": types + [5] * len(spare),
         "ggml.merges": [m if isinstance(m, str) else " ".join(m) for m in kind["merges"]],
@@ -295,15 +300,22 @@ def vocabulary(t: Tokenizer, size: int, where: str) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value is not None}
 
 
-def _unfit(given: Mapping[str, Any]) -> str:
+def _unfit(given: Mapping[str, Any], pre: str | None) -> str:
     """Why llama.cpp cannot hold a tokenizer; empty: it can."""
     if given["model"]["type"] != "BPE":
         return f"it is of the kind {given['model']['type']}"
-    if _splits(given) not in SPLITS:
+    if pre is None:
         return f"it splits texts by {given['pre_tokenizer']}"
     if (given["normalizer"] or {"type": "NFC"})["type"] != "NFC":
         return f"it changes texts by {given['normalizer']}"
     return "" if given["model"]["merges"] else "it has bytes alone and merges nothing"
+
+
+def _whole_anyway(t: Tokenizer) -> bool:
+    """Whether merging makes every token of the vocabulary one again, so that taking whole words first changes nothing."""
+    added = t.backend.get_added_tokens_decoder()
+    tokens = (token for token, i in t.backend.get_vocab(with_added_tokens=False).items() if i not in added)
+    return all(len(t.backend.model.tokenize(token)) == 1 for token in tokens)
 
 
 def _splits(given: Mapping[str, Any]) -> tuple[str, ...]:
@@ -319,4 +331,4 @@ def _splits(given: Mapping[str, Any]) -> tuple[str, ...]:
             found.append(step["pattern"].get("Regex", ""))
         else:
             found.append(f"{step['type']}?")
-    return (*found, "whole words first") if given["model"].get("ignore_merges") else tuple(found)
+    return (*found, WHOLE) if given["model"].get("ignore_merges") else tuple(found)
