@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.text import Text
 
 from ..lab.text import clean, duration
+from . import commands
 from .commands import Flag, Thinking
-from .commands import doctor_ as examine
 
 if TYPE_CHECKING:
     from ..core.context import Turn
@@ -236,6 +236,11 @@ def _shown(value: Any) -> str:
     return {True: "yes", False: "no", None: "none"}[value] if value is None or isinstance(value, bool) else str(value)
 
 
-doctor_ = App(name="doctor")
-doctor_.default(examine)
-doctor_.command(doctor_env, name="env")
+def __getattr__(name: str) -> App:
+    """The group `doctor`, whose own command is the examination; made when it is looked up, as all commands are."""
+    if name != "doctor_":
+        raise AttributeError(name)
+    group = App(name="doctor")
+    group.default(commands.doctor_)
+    group.command(doctor_env, name="env")
+    return group
