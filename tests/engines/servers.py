@@ -9,6 +9,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+PORT = 0  # any that is free
 Route = Callable[[Any], Any]  # body (None of a GET) -> what is answered as JSON
 
 
@@ -51,7 +52,7 @@ class Stub:
             def handle_error(self, *_: Any) -> None:
                 pass
 
-        self.http = Server(("127.0.0.1", 0), Handler)
+        self.http = Server(("127.0.0.1", PORT), Handler)
         self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
         threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
 
@@ -93,3 +94,7 @@ class Stub:
     def close(self) -> None:
         self.http.shutdown()
         self.http.server_close()
+        for _ in range(1000):  # a thread that is inside torch when the interpreter ends takes it down
+            if not self.live:
+                return
+            time.sleep(0.01)

@@ -9,6 +9,7 @@ from .base import Engine
 from .local import KV_BYTES, LocalEngine
 from .transformers_engine import TransformersEngine
 from .vllm import VllmEngine
+from .vllm_server import OwnServer, answers
 
 KINDS = ("auto", "local", "transformers", "vllm")
 VLLM = "http://127.0.0.1:8000"  # where vLLM listens unless it is told otherwise
@@ -27,9 +28,14 @@ def remote(kind: str) -> bool:
 
 def engine_of(model: Model, kind: str = "auto", kv_bytes: int = KV_BYTES) -> Engine:
     """An engine for a model: the local one, but for models that only transformers runs; "vllm" or an address is a vLLM server that
-    holds its weights. Raises BadConfig where they do not fit.
+    holds its weights, started here if none listens and vllm is installed. Raises BadConfig where they do not fit.
     """
     check_kind(kind)
+    if kind == "vllm" and not answers(VLLM):
+        own = OwnServer(model)
+        engine = VllmEngine(model, own.url)
+        engine.own = own  # it stops with the engine
+        return engine
     if remote(kind):
         return VllmEngine(model, VLLM if kind == "vllm" else kind)
     foreign = isinstance(model.decoder, ForeignDecoder)

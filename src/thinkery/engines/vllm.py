@@ -46,6 +46,7 @@ class VllmEngine(Remote):
     def __init__(self, model: Model, url: str, at_once: int = AT_ONCE, server: Server | None = None, bound: float = BOUND) -> None:
         server = server or Server(url)
         self.bound = bound
+        self.own: Any = None  # the server, if it was started for this engine
         found = server.call("/version")
         if not isinstance(found, dict) or "version" not in found:
             raise BadConfig(f"{server.url} is no vLLM server (its /version says {str(found)[:60]!r}); for others give --model {server.url}")

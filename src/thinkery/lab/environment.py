@@ -173,7 +173,9 @@ def bounds() -> dict[str, list[tuple[str, str]]]:
         extra = re.search(r"extra\s*==\s*['\"]([\w-]+)", marker)
         name = re.match(r"[\w.-]+", need.strip())
         if name is not None:
-            found.setdefault(extra[1] if extra else "", []).append((name[0], re.sub(r"\[.*?\]|\s|[()]", "", need.strip()[name.end() :])))
+            bound = re.sub(r"\[.*?\]|\s|[()]", "", need.strip()[name.end() :])
+            lowest_first = ",".join(sorted(bound.split(","), reverse=True))  # metadata has them in an order of its own
+            found.setdefault(extra[1] if extra else "", []).append((name[0], lowest_first))
     return found
 
 

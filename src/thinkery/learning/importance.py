@@ -46,9 +46,13 @@ def check_known(batch: Batch, rollouts: Sequence[Rollout]) -> None:
 
 
 def corrected(recipe: Recipe, cap: float = CAP) -> Recipe:
-    """The recipe with importance weights in every stage that learns from what is sampled."""
+    """The recipe with importance weights around the policy's loss in every stage that learns from what is sampled.
+
+    Other losses (a critic's, preferences, imitation) hold for any text, whoever drew it.
+    """
 
     def change(stage: Stage) -> Stage:
-        return replace(stage, losses=tuple(truncated(loss, cap) for loss in stage.losses)) if stage.source == "task" else stage
+        losses = tuple(truncated(loss, cap) if loss.name == "policy" else loss for loss in stage.losses)
+        return replace(stage, losses=losses) if stage.source == "task" else stage
 
     return Recipe(tuple(replace(s, stages=tuple(map(change, s.stages))) if isinstance(s, Repeat) else change(s) for s in recipe.stages))

@@ -16,7 +16,7 @@ def reply_of(model: Session, *turns: Turn) -> Reply:
     A thought that is never closed leaves no answer and counts as cut off.
     """
     last, chat = turns[-1], model.chat(turns[0].role)
-    whole = Reply("".join(t.text for t in turns), last.ended == "length")
+    whole = Reply(last.text if len(turns) == 1 else "".join(t.text for t in turns), last.ended == "length")
     if chat is None or chat.thinks is None:
         return whole
     split = chat.split(turns[0].context.ids, (*last.context.ids[turns[0].context.n :], *last.ids))

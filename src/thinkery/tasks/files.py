@@ -6,15 +6,15 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import BadConfig, BadData, InputError
+from ..core.errors import BadData, InputError
 from ..core.records import Problem, Question, Reply, Rollout, Verdict
-from ..core.rng import Stream, rng
+from ..core.rng import Stream
 from . import verifiers
-from .base import SPLITS, Task, check_split, check_style, digest, split_of
+from .base import SPLITS, check_style, digest, split_of
+from .finite import Finite
 
 SUFFIXES = (".jsonl", ".csv")
 STYLE = "solution"
@@ -24,11 +24,13 @@ class Fault(Exception):
     """What is wrong with one row. Never leaves this file."""
 
 
-class FileTask(Task):
-    """A finite task. A question is on one side of the split for good, whatever the order of the rows.
+class FileTask(Finite):
+    """A question is on one side of the split for good, whatever the order of the rows.
 
     skipped   (line, reason) of the rows left out, in the file's order
     """
+
+    kind = "file task"
 
     def __init__(self, name: str, problems: Sequence[Problem], verifier: str, max_tokens: int, seed_split: int = 0) -> None:
         self.name, self.verifier, self.max_tokens = name, verifier, max_tokens
@@ -37,24 +39,6 @@ class FileTask(Task):
         self.problems: dict[str, list[Problem]] = {split: [] for split in SPLITS}
         for p in sorted(problems, key=lambda p: p.id):
             self.problems[split_of(p.family, seed_split)].append(p)
-
-    def size(self, split: str) -> int:
-        """How many problems the split has."""
-        check_split(split)
-        return len(self.problems[split])
-
-    def problem(self, index: int, split: str = "train", seed: int = 0, **spec: Any) -> Problem:
-        """See Task. Each run through the split has an order of its own; the test split is run through once, so `index` is below its size."""
-        if spec:
-            raise BadConfig(f"the file task {self.name!r} has no difficulty keys, so not {next(iter(spec))!r} either")
-        n = self.size(split)
-        if n == 0:
-            total = sum(map(len, self.problems.values()))
-            raise InputError(f"{self.name!r}: none of its {total} questions fell into the {split} split; a file needs some hundred")
-        if index < 0 or (split == "test" and index >= n):
-            raise InputError(f"{self.name!r}: no problem {index} in the {split} split; it has {n}, counted from 0")
-        epoch, place = divmod(index, n)
-        return self.problems[split][order(n, seed, split, epoch)[place]]
 
     def verify(self, problem: Problem, reply: Reply, rollout: Rollout | None = None) -> Verdict:
         """See Task."""
@@ -103,12 +87,6 @@ def load_file(
 def is_path(name: str | Path) -> bool:
     """Whether a task's name looks like a file rather than like a built-in task."""
     return isinstance(name, Path) or "/" in name or bool(Path(name).suffix)
-
-
-@lru_cache(maxsize=8)
-def order(n: int, seed: int, split: str, epoch: int) -> tuple[int, ...]:
-    """The order in which an epoch meets n problems."""
-    return tuple(rng(seed, "file", split, epoch).shuffle(list(range(n))))
 
 
 # ---- rows
