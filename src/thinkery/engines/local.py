@@ -102,8 +102,7 @@ class LocalEngine:
             raise EngineError(
                 f"an ask of {context.n} + {limit} tokens needs more than the {self.most} nodes the key/value memory holds: raise kv_bytes"
             )
-        answer = Answer(loop=self.loop)  # to look the loop up costs a system call
-        answer.engine = self
+        answer = Answer(self, self.loop)  # to look the loop up costs a system call
         self.queue.append((context, limit, stop, setting, role, place, answer))
         if self.wake is not None:
             self.wake.set()

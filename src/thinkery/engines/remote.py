@@ -197,8 +197,7 @@ class Remote:
 
     def submit(self, work: Callable[[Call], tuple[Turn, dict[str, int]]]) -> Answer:
         """The turn that `work` will return in a thread, with what it adds to the counters."""
-        answer, call, loop = Answer(loop=self.loop), Call(), self.loop or asyncio.get_running_loop()
-        answer.engine = self
+        answer, call, loop = Answer(self, self.loop), Call(), self.loop or asyncio.get_running_loop()
         self.calls[id(answer)] = call
         self.stats["asks"] += 1
 

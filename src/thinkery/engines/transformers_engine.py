@@ -126,8 +126,7 @@ class TransformersEngine:
         room = self.decoder.config.context - context.n
         if room < 1:
             raise too_long(context, self.decoder.config.context)
-        answer = Answer(loop=self.loop)
-        answer.engine = self
+        answer = Answer(self, self.loop)
         base, kind, nth = place
         at = addresses(0, *(np.array(x, np.uint64) for x in (base, context.hash, kind, nth)))
         ask = _Ask(context, min(max_tokens, room), self._stops(stop), (temperature, top_p, top_k), role, np.uint64(at), answer)

@@ -40,11 +40,18 @@ class Decoding(Protocol):
 
 
 class Answer(asyncio.Future[Turn]):
-    """The future of an ask. Cancelling it tells the engine, which frees its lane at once."""
+    """The future of an ask. Cancelling it tells the engine, which frees its lane at once.
 
-    engine: Any = None
-    work: Work | None = None  # the solver that waits for it
-    turn: Turn | None = None  # the result, once it is there
+    work, turn   the solver that waits for it; the result, once it is there
+    """
+
+    __slots__ = ("engine", "turn", "work")
+
+    def __init__(self, engine: Any, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        super().__init__(loop=loop)
+        self.engine = engine
+        self.work: Work | None = None
+        self.turn: Turn | None = None
 
     def give(self, turn: Turn) -> None:
         """Set the result and wake the solver."""
@@ -56,8 +63,7 @@ class Answer(asyncio.Future[Turn]):
     def cancel(self, msg: Any = None) -> bool:
         if self.done():
             return False
-        if self.engine is not None:
-            self.engine.drop(self)
+        self.engine.drop(self)
         if self.work is not None:
             self.work.wake()
         return super().cancel(msg)
