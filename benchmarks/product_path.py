@@ -113,12 +113,14 @@ class Bare:
         reward = np.array([self.score(lanes.token[i, : lanes.pos[i]], work.answers[i // GROUP]) for i in range(n)])
         tip = np.repeat([tree.insert(0, ids)[-1] for ids in work.prompts], GROUP)
         nodes, zeros = len(tree), np.zeros(n, np.int64)
-        return Batch(
+        batch = Batch(
             rollout, zeros, zeros, group, rollout, mask, mask, mask.astype(np.float32), np.where(mask, lanes.logp[:, :width], 0),
             np.where(mask, lanes.node[:, :width], -1), tip, np.ones(n, np.float32),
             tree.parent[:nodes], tree.token[:nodes], tree.depth[:nodes], ("policy",),
-            reward, group_normalised(reward, group, rollout), group * self.stage.shards // len(work.prompts),
+            reward, reward, group * self.stage.shards // len(work.prompts),
         )  # fmt: skip
+        batch.advantage = group_normalised(batch)
+        return batch
 
     def score(self, ids: NDArray[np.int32], answer: bytes) -> float:
         """1 if the reply ended and what follows its last "#" is the answer."""

@@ -101,16 +101,16 @@ def test_a_folder_that_is_not_there_is_named(mine: Path, monkeypatch: pytest.Mon
 
 
 def test_find_by_id_number_arxiv_and_title(mine: Path) -> None:
-    write(mine / "a.py", "calibrated", "Reward calibrated confidence", 26, "arXiv:2507.16806")
-    write(mine / "b.py", "confident", "Confidence as reward", 27, "arXiv:2507.00001")
+    write(mine / "a.py", "calibrated", "Reward calibrated confidence", 926, "arXiv:2507.96806")
+    write(mine / "b.py", "confident", "Confidence as reward", 927, "arXiv:2507.00001")
     found = lambda query: [e.card.id for e in catalogue.find(query)]
     assert found("calibrated") == ["calibrated"]
     assert found(" Calibrated ") == ["calibrated"]
-    assert found("26") == ["calibrated"]
-    assert found("2507.16806") == found("arXiv:2507.16806v2") == found("https://arxiv.org/abs/2507.16806") == ["calibrated"]
+    assert found("926") == ["calibrated"]
+    assert found("2507.96806") == found("arXiv:2507.96806v2") == found("https://arxiv.org/abs/2507.96806") == ["calibrated"]
     assert found("confidence reward") == ["calibrated", "confident"]
     assert found("group-relative") == ["grpo"]
-    for nothing in ("", "28", "2507.99999", "no such words"):
+    for nothing in ("", "928", "2507.99999", "no such words"):
         assert found(nothing) == []
 
 

@@ -28,7 +28,7 @@ from thinkery.models.model import Model, new_model
 from thinkery.models.tokenizer import load_tokenizer
 from thinkery.solvers import solver, thinking
 from thinkery.solvers.single import single
-from thinkery.tasks import load_file, load_task, task_names
+from thinkery.tasks import TASKS, load_file, load_task
 from thinkery.tasks.base import Task
 
 QUESTION = Question("12+34=")
@@ -204,7 +204,7 @@ def test_contexts_of_one_question_are_one() -> None:
 # ---- what models are told
 
 
-@pytest.mark.parametrize("name", task_names())
+@pytest.mark.parametrize("name", sorted(TASKS))
 def test_instructions_ask_for_what_is_read(name: str) -> None:
     task = load_task(name)
     problem = task.problem(0)

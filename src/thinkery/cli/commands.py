@@ -14,7 +14,7 @@ from ..core.errors import BadConfig, BadData, InputError
 from ..lab.text import clean
 
 Size = Literal["tiny", "small", "medium"]
-Verifier = Literal["number", "exact", "choice", "set"]
+Verifier = Literal["number", "exact", "choice", "set", "math", "units", "program", "sql"]
 Thinking = Literal["auto", "on", "off"]
 Flag = Annotated[bool, Parameter(negative="")]
 
@@ -41,7 +41,9 @@ def _task(
         return load_task(task)
     missing = [f"--{n}" for n, v in (("question", question), ("answer", answer), ("verifier", verifier)) if v is None]
     if missing:
-        raise InputError(f"--data {data} also needs {', '.join(missing)} (verifier: number, exact, choice or set)")
+        raise InputError(
+            f"--data {data} also needs {', '.join(missing)} (verifier: number, exact, choice, set, math, units, program or sql)"
+        )
     found = load_file(data, question, answer, verifier, solution=solution, skip_bad=skip_bad)  # type: ignore[arg-type]
     for line, reason in found.skipped[:5]:
         Console(stderr=True).print(Text(clean(f"skipped {data}, line {line}: {reason}")))

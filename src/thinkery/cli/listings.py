@@ -69,27 +69,59 @@ def version_() -> int:
 
 
 def list_methods(*, json: Flag = False) -> int:
-    """The methods that can be trained with."""
-    from ..lab import catalogue
-
-    found = catalogue.methods().values()
-    _show([{"id": e.card.id, "family": e.card.family, "title": e.card.title, "changes": ", ".join(e.card.changes)} for e in found], json)
-    return 0
-
-
-def list_tasks(*, json: Flag = False) -> int:
-    """The built-in tasks, each with a problem."""
-    from ..tasks import load_task, task_names
+    """The methods that can be trained with, and the verdict on what they claim."""
+    from ..lab import catalogue, verdicts
 
     rows = []
-    for name in task_names():
-        task = load_task(name)
-        problem = task.problem(0)
+    for e in catalogue.methods().values():
+        verdict = verdicts.verdict_of(e.card.id) if catalogue.claims(e.path) else None
         rows.append(
-            {"task": name, "what": (type(task).__doc__ or "").split("\n")[0], "example": problem.question.prompt, "answer": problem.answer}
+            {"id": e.card.id, "family": e.card.family, "title": e.card.title, "changes": ", ".join(e.card.changes), "verdict": verdict}
         )
     _show(rows, json)
     return 0
+
+
+def list_tasks(*, gym: Flag = False, json: Flag = False) -> int:
+    """The built-in tasks, each with a problem, and the data sets, each with its sizes where its files are found.
+
+    Args:
+        gym: list the data sets of reasoning-gym instead, and whose scorer judges each
+    """
+    from ..tasks import TASKS, gym_listing, load_task
+
+    if gym:
+        _show(gym_listing(), json)
+        return 0
+    built_in = []
+    for name in sorted(TASKS):
+        task = load_task(name)
+        problem = task.problem(0)
+        built_in.append(
+            {"task": name, "what": (type(task).__doc__ or "").split("\n")[0], "example": problem.question.prompt, "answer": problem.answer}
+        )
+    published = _data_sets()
+    if json:
+        _show([*built_in, *published], True)
+        return 0
+    _show(built_in, False)
+    print()
+    _show(published, False)
+    print("\nData sets are read from the folder that THINKERY_DATA names, else from ./data; docs/data.md says where to get them.")
+    return 0
+
+
+def _data_sets() -> list[dict[str, Any]]:
+    """A row for each data set."""
+    from ..tasks import DATASETS, SPLITS, load_task, task_names
+
+    there = task_names()
+    rows = []
+    for d in DATASETS.values():
+        task = load_task(d.name) if d.name in there else None
+        sizes = "not found" if task is None else ", ".join(f"{split} {task.size(split)}" for split in SPLITS if task.size(split))
+        rows.append({"task": d.name, "tests": d.tests, "splits": sizes, "verifier": d.verifier, "licence": d.licence, "source": d.source})
+    return rows
 
 
 def list_solvers(*, json: Flag = False) -> int:

@@ -39,6 +39,13 @@ Leaves OUT/model, a Hugging Face folder, and OUT/run.json. Ctrl-C checkpoints; t
 `thinkery train grpo --data problems.jsonl --question q --answer a --verifier number --model ./my-model`
 
 `thinkery train sft --data problems.csv --question q --answer a --verifier exact --solution worked`""",
+    "compare": """Find out which methods help a model on a task, with intervals.
+
+First says what it will need and which differences it can find. Ctrl-C loses nothing: the same command does what is missing.
+
+`thinkery compare grpo rloo grpo+./mine.py --model ./my-model --task countdown --seeds 5 --budget 2M-tokens --plan`
+
+`thinkery compare grpo raft --task addition --seeds 3 --steps 40 --out runs/which`""",
     "eval": """Measure a model's accuracy on a task, with a 95 % interval.
 
 `thinkery eval --model runs/add/model --task addition --n 500`
@@ -51,6 +58,11 @@ Leaves OUT/model, a Hugging Face folder, and OUT/run.json. Ctrl-C checkpoints; t
 `thinkery ask "How many primes are below 30?" --model ./my-model --max-tokens 2000`
 
 `echo "34+58=" | thinkery ask - --model runs/add --solver best_of_n --json`""",
+    "check": """Check a method's claim on seeds of its own, and say what came of it.
+
+`thinkery check rlcr --pilot`
+
+`thinkery check rlcr`""",
     "doctor": """Find out why nothing would be learnt; `doctor env` says what this machine can do.
 
 `thinkery doctor grpo --task addition --model ./my-model`
@@ -91,6 +103,27 @@ README.md in the model's folder is sent instead. Log in first: `hf auth login`, 
 `thinkery model push runs/add jane/adder --license apache-2.0 --dry-run`""",
         },
     ),
+    "evidence": (
+        "What methods claim, and what came of it.",
+        {
+            "table": "The verdicts.",
+            "freeze": "Fix a claim before its seeds are run.",
+            "verify": "Whether the evidence at hand is whole and of today's code.",
+        },
+    ),
+    "task": (
+        "Try a task and its verifier.",
+        {
+            "audit": """Measure how often a verifier errs: right answers refused, wrong ones paid, and what breaks it.
+
+Status 1 says that something is wrong with it, in words.
+
+`thinkery task audit countdown`
+
+`thinkery task audit --data problems.jsonl --question q --answer a --verifier mine.py:score`""",
+            "play": "Answer a problem yourself, and see the verdict and a worked solution.",
+        },
+    ),
     "new": ("Start a file of your own.", {"method": "A method: one file and its test, working at once."}),
 }
 FILES = {
@@ -98,7 +131,11 @@ FILES = {
     "version": "listings",
     "list": "listings",
     "ask": "out",
+    "compare": "compare",
+    "check": "evidence",
+    "evidence": "evidence",
     "doctor": "out",
+    "task": "task",
     "model export": "out",
     "model push": "out",
 }

@@ -31,7 +31,7 @@ class Problem:
     """One problem.
 
     id           unique within its task, stable between runs
-    answer       the gold answer as text; a reply that says just this scores 1
+    answer       the gold answer as text; a reply that says just this scores 1. Empty: only the verifier knows what is right
     family       what must not stand on both sides of a split (a template, a set of entities, a range)
     difficulty   larger is harder; the task says what it counts
     data         what only the task itself may see (for its verifier and its demonstrations)

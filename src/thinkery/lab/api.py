@@ -1,4 +1,4 @@
-"""The Python front door: load_model, load_task, train, evaluate, demo. The commands are thin calls of these."""
+"""The Python front door: load_model, load_task, train, compare, evaluate, demo. The commands are thin calls of these."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ..learning.checkpoint import write_json
 from ..tasks import Task, load_task
 from .answering import address as is_address
 from .answering import answering, tell_engine
+from .compare import Comparison, compare
 from .evaluation import Evaluation, evaluate_model
 from .events import Listener, silent
 from .loading import Model, load_model, task_of
@@ -23,8 +24,8 @@ from .text import one_line
 from .training import RunResult, examine, plan, train
 
 __all__ = [
-    "DemoResult", "Evaluation", "Memory", "Model", "Plan", "RunResult", "demo", "evaluate", "examine", "load_model", "load_task", "plan",
-    "recipe_of", "train",
+    "Comparison", "DemoResult", "Evaluation", "Memory", "Model", "Plan", "RunResult", "compare", "demo", "evaluate", "examine", "load_model",
+    "load_task", "plan", "recipe_of", "train",
 ]  # fmt: skip
 
 REMARK = (

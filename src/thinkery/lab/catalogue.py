@@ -85,6 +85,14 @@ def read_card(path: Path) -> tuple[Card, str] | None:
     return None
 
 
+def claims(path: Path) -> bool:
+    """Whether a method's file makes a claim (`CLAIM = ...` at its top level); nothing of it is run."""
+    source = path.read_bytes()
+    if b"CLAIM" not in source:
+        return False
+    return any(isinstance(n, ast.Assign | ast.AnnAssign) and _names(n) == ["CLAIM"] for n in ast.parse(source).body)
+
+
 def _names(node: ast.Assign | ast.AnnAssign) -> list[str]:
     """The plain names that a statement assigns to."""
     return [t.id for t in (node.targets if isinstance(node, ast.Assign) else [node.target]) if isinstance(t, ast.Name)]

@@ -16,10 +16,11 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A named series of (step, value); steps without a finite value are left out."""
+    """A named series of (x, value), and maybe the (x, low, high) that it lies in; what has no finite value is left out."""
 
     name: str
     points: Points
+    band: Sequence[tuple[float, float, float]] = ()
 
 
 def ticks(low: float, high: float, most: int = 5) -> list[float]:
@@ -51,23 +52,24 @@ def running_mean(points: Points, half: int) -> list[tuple[float, float]]:
     return [(x, sum(y for _, y in part) / len(part)) for (x, _), part in zip(points, near)]
 
 
-def chart(curves: Sequence[Curve], *, unit: str, bounds: tuple[float, float] | None = None) -> Markup:
-    """The curves over training steps as one <svg>, or nothing where no curve has a finite value.
+def chart(curves: Sequence[Curve], *, unit: str, bounds: tuple[float, float] | None = None, over: str = "step") -> Markup:
+    """The curves as one <svg>, or nothing where no curve has a finite value.
 
     unit     what the vertical axis counts
+    over     what the horizontal axis counts
     bounds   what the vertical axis shows at least; by default what the data span
     """
-    kept = [Curve(c.name, binned([(x, y) for x, y in c.points if isfinite(y)])) for c in curves]
+    kept = [Curve(c.name, binned([(x, y) for x, y in c.points if isfinite(y)]), c.band) for c in curves]
     if not any(c.points for c in kept):
         return Markup("")
     xs = [x for c in kept for x, _ in c.points]
-    ys = [y for c in kept for _, y in c.points]
+    ys = [y for c in kept for _, y in c.points] + [y for c in kept for _, *ends in c.band for y in ends]
     low, high = min([*ys, *(bounds or ())]), max([*ys, *(bounds or ())])
-    across = [step for step in ticks(*_apart(min(xs), max(xs))) if step == int(step)]
+    across = [x for x in ticks(*_apart(min(xs), max(xs))) if x == int(x) or over != "step"]
     up = ticks(*_apart(low, high))
     frame = _Frame(*_apart(min(xs), max(xs)), up[0], up[-1])
-    body = Markup("").join((*_grid(frame, across, up, unit), *_lines(frame, kept)))
-    title = f"{', '.join(c.name for c in kept)} ({unit}) over training steps"
+    body = Markup("").join((*_grid(frame, across, up, unit, over), *_lines(frame, kept)))
+    title = f"{', '.join(c.name for c in kept)} ({unit}) over {'training steps' if over == 'step' else over}"
     return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}"><title>{}</title>{}</svg>').format(WIDTH, HEIGHT, title, title, body)
 
 
@@ -92,7 +94,7 @@ def _apart(low: float, high: float) -> tuple[float, float]:
     return (low, high) if high > low else (low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1))
 
 
-def _grid(frame: _Frame, across: Sequence[float], up: Sequence[float], unit: str) -> Iterator[Markup]:
+def _grid(frame: _Frame, across: Sequence[float], up: Sequence[float], unit: str, over: str) -> Iterator[Markup]:
     bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
     for value in up:
         y = round(frame.y(value), 1)
@@ -104,7 +106,7 @@ def _grid(frame: _Frame, across: Sequence[float], up: Sequence[float], unit: str
             yield Markup('<line class="axis" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(x, x, bottom, bottom + 4)
             yield Markup('<text x="{}" y="{}" text-anchor="middle">{}</text>').format(x, bottom + 16, label(value))
     yield Markup('<path class="axis" d="M{} {}V{}H{}"/>').format(LEFT, TOP, bottom, right)
-    yield Markup('<text x="{}" y="{}" text-anchor="end">step</text>').format(right, HEIGHT - 5)
+    yield Markup('<text x="{}" y="{}" text-anchor="end">{}</text>').format(right, HEIGHT - 5, over)
     middle = (TOP + bottom) / 2
     yield Markup('<text transform="translate(11 {}) rotate(-90)" text-anchor="middle">{}</text>').format(middle, unit)
 
@@ -112,6 +114,10 @@ def _grid(frame: _Frame, across: Sequence[float], up: Sequence[float], unit: str
 def _lines(frame: _Frame, curves: Sequence[Curve]) -> Iterator[Markup]:
     for i, curve in enumerate(curves):
         half = len(curve.points) // 30
+        if len(curve.band) > 1:
+            there = [f"{frame.x(x):.1f} {frame.y(high):.1f}" for x, _, high in curve.band]
+            back = [f"{frame.x(x):.1f} {frame.y(low):.1f}" for x, low, _ in reversed(curve.band)]
+            yield Markup('<path class="band c{}" d="M{}Z"/>').format(i, "L".join(there + back))
         for kind, points in (("raw", curve.points), ("mean", running_mean(curve.points, half))):
             if len(points) == 1:
                 yield Markup('<circle class="c{}" cx="{:.1f}" cy="{:.1f}" r="3"/>').format(i, frame.x(points[0][0]), frame.y(points[0][1]))

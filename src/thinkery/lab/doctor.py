@@ -42,7 +42,8 @@ def before(model: Model, task: Task, stage: Stage, seed: int = 0) -> list[Findin
     """What can be seen without sampling: gold answers through tokenizer and verifier, room for worked replies, begin and end tokens, and
     what the chat template does.
     """
-    return [*_gold(model, task, seed), *_room(model, task, stage, seed), *_prompt(model, task, seed), _template(model)]
+    known = [Finding("task", "warning", found) for found in task.findings]
+    return [*known, *_gold(model, task, seed), *_room(model, task, stage, seed), *_prompt(model, task, seed), _template(model)]
 
 
 def after(rollouts: Sequence[Rollout], metrics: Mapping[str, float], stage: Stage, model: Model) -> list[Finding]:
@@ -68,9 +69,11 @@ def stop(found: Sequence[Finding]) -> None:
 
 def _gold(model: Model, task: Task, seed: int) -> list[Finding]:
     """Gold answers, encoded and decoded again, must score 1."""
-    n, wrong = _few(task), []
-    for i in range(n):
-        problem = task.problem(i, "train", seed)
+    problems = [problem for i in range(_few(task)) if (problem := task.problem(i, "train", seed)).answer]
+    n, wrong = len(problems), []
+    if not problems:
+        return [Finding("gold answers", "note", "the task has no gold text, so only its verifier says what is right")]
+    for problem in problems:
         try:
             text = model.tokenizer.decode(model.tokenizer.encode(problem.answer))
             verdict = task.verify(problem, Reply(text))

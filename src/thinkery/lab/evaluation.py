@@ -58,8 +58,9 @@ def wilson(successes: float, n: int, z: float = 1.96) -> tuple[float, float]:
 
 
 def sample_record(r: Rollout) -> dict[str, Any]:
-    """A rollout as people read it."""
+    """A rollout as people read it; `confidence` where the solver says one (None: it could not be read)."""
     v = r.verdict
+    stated = {"confidence": r.reply.data["confidence"]} if r.reply is not None and "confidence" in r.reply.data else {}
     return {
         "prompt": r.problem.question.prompt,
         "gold": r.problem.answer,
@@ -68,6 +69,7 @@ def sample_record(r: Rollout) -> dict[str, Any]:
         "score": None if v is None else v.score,
         "reason": r.error or ("" if v is None else v.reason),
         "truncated": r.reply is not None and r.reply.truncated,
+        **stated,
     }
 
 

@@ -62,6 +62,8 @@ def train(
     solver: str | None = None,
     evaluate: int = 200,
     config: Mapping[str, Any] | None = None,
+    budget: int | None = None,
+    before: Evaluation | None = None,
     device: str = "auto",
     dtype: str | None = None,
     memory: Memory | None = None,
@@ -75,13 +77,16 @@ def train(
     """Train a model on a task with a method; several methods join with "+".
 
     Leaves out/model as a Hugging Face folder (of an adapter: as peft has it) and out/run.json. `evaluate` test problems are answered
-    before and after (0: none). `memory` says how the model is kept: Memory(lora=16, quantize="nf4"). thinking: on, off or auto, as the
+    before and after (0: none); `before` is the former, where it is known already. `budget`: training ends with the step that has sampled
+    so many tokens. `memory` says how the model is kept: Memory(lora=16, quantize="nf4"). thinking: on, off or auto, as the
     model's chat template has it; system: a message before every question. engine: local, transformers, vllm or a vLLM server's address.
     Raises InputError for bad input, KeyboardInterrupt after a checkpoint when interrupted.
     """
     the_task, memory = task_of(task), memory or Memory()
-    settings = dict(config or {}) | ({"steps": steps} if steps is not None else {})
-    setting = Setting(the_task, str(model), size, seed=seed)
+    if budget is not None and budget < 1:
+        raise InputError(f"a budget of {budget} tokens: give at least 1, or none")
+    settings = dict(config or {}) | {k: v for k, v in (("steps", steps), ("budget", budget)) if v is not None}
+    setting = Setting(the_task, str(model), size, budget, seed)
     recipe = recipe_for(method, setting, config or {}, steps, solver)
     recipe = corrected(recipe) if remote(engine) else recipe
     processes(workers, 1)
@@ -98,13 +103,13 @@ def train(
         recipe, kv_bytes = with_cells(recipe, sizes["cells"]), sizes["kv_bytes"]
     run = Run(folder, about, resume)
     learning = Learning(recipe, setting, loaded, workers, kv_bytes, engine)
-    job = _Job(run, learning, loaded, the_task, evaluate, solver, doctor_stops, listen or silent)
+    job = _Job(run, learning, loaded, the_task, evaluate, before, solver, doctor_stops, listen or silent)
     job.tell(Event("saved", {"path": str(folder), "what": "run folder"}))
     if not run.resumed:
         tell_engine(loaded, engine, job.tell)
-    before, after = job.whole(checkpoint_every_s)
+    start, end = job.whole(checkpoint_every_s)
     state = learning.state
-    return RunResult(folder, loaded, before, after, state.total, state.tokens, run.about["wall_s"])
+    return RunResult(folder, loaded, start, end, state.total, state.tokens, run.about["wall_s"])
 
 
 def _folder(method: str, task: Task) -> Path:
@@ -143,6 +148,7 @@ class _Job:
     model: Model
     task: Task
     evaluate: int
+    known: Evaluation | None
     solver: str | None
     checked: bool
     tell: Listener
@@ -221,7 +227,7 @@ class _Job:
         kept, samples = self.run.about["evaluations"].get("before"), self.run.folder / "samples.json"
         if kept is not None and samples.exists():
             return Evaluation(**kept, samples=json.loads(samples.read_text(encoding="utf-8"))["before"])
-        found = self._measure("before")
+        found = self.known or self._measure("before")
         if found is not None:
             write_json(samples, {"before": found.samples})
             self.run.write(evaluations={"before": found.to_dict()})

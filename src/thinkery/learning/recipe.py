@@ -23,8 +23,9 @@ from .losses import Loss
 
 @dataclass(frozen=True)
 class WarmStart:
-    """A start made by supervised fine-tuning on a task's demonstrations: {style: share}. Built once, cached by content."""
+    """A start made by supervised fine-tuning of `base` on a task's demonstrations: {style: share}. Built once, cached by content."""
 
+    task: Task
     styles: Mapping[str, float]
     steps: int = 300
     base: str = "tiny"

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..core.errors import RewardError
 from ..core.records import Rollout
+from ..core.rng import rng
 from .batch import Array
 
 Part = Callable[[Sequence[Rollout]], Any]  # -> one number a rollout, or for each rollout one number a turn
@@ -105,6 +106,29 @@ def majority(rollouts: Sequence[Rollout]) -> list[float]:
         votes.setdefault(r.index, Counter()).update([answer] if answer is not None else [])
     label = {index: count.most_common(1)[0][0] for index, count in votes.items() if count}
     return [float(answer is not None and answer == label[r.index]) for r, answer in zip(rollouts, answers)]
+
+
+@dataclass(frozen=True)
+class Shuffled:
+    """A part whose values go to other rollouts of the step, by an address that hangs on the step's problems: the placebo of a reward.
+
+    All parts of a step move alike. Numbers a rollout alone: per-turn parts raise ValueError.
+    """
+
+    part: Part
+
+    def __call__(self, rollouts: Sequence[Rollout]) -> list[float]:
+        values = list(self.part(rollouts))
+        if any(np.ndim(v) for v in values):
+            raise ValueError("a part that gives numbers per turn cannot be shuffled among rollouts")
+        order = list(range(len(values)))
+        rng("shuffled", *(x for r in rollouts for x in (r.step, r.problem.id, r.k))).shuffle(order)
+        return [values[i] for i in order]
+
+
+def shuffled(reward: Reward) -> Reward:
+    """The reward with its values permuted among the step's rollouts: the same numbers, telling nothing."""
+    return Reward(tuple((name, weight, Shuffled(part)) for name, weight, part in reward.parts), reward.verifies)
 
 
 CORRECT = Reward((("correct", 1.0, correct),))

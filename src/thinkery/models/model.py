@@ -157,6 +157,14 @@ def config_of(path: str | Path) -> tuple[DecoderConfig, Lora | None]:
     return read_config(folder)[0], None
 
 
+def tokenizer_of(path: str | Path) -> Tokenizer:
+    """A model's tokenizer, without its weights; an adapter's is its base's. Raises UnknownName or BadModel."""
+    folder = find(path)
+    if (folder / FILES[0]).is_file():
+        return tokenizer_of(read_adapter(folder)[0].base)
+    return load_tokenizer(folder, read_raw(folder))
+
+
 def built_in() -> list[str]:
     """Names of the sizes that ship with the package."""
     return sorted(p.name for p in BUILT_IN.iterdir() if (p / "config.json").is_file()) if BUILT_IN.is_dir() else []

@@ -10,14 +10,23 @@ from ..core.records import Question, Reply
 from ..engines.session import Session
 from .best_of_n import best_of_n
 from .calculator import calculate
+from .confident import confident
+from .environment import environment
 from .single import single
 from .thinking import reply_of, thinking
 
-__all__ = ["SOLVERS", "Solver", "best_of_n", "calculate", "reply_of", "single", "solver", "thinking"]
+__all__ = ["SOLVERS", "Solver", "best_of_n", "calculate", "confident", "environment", "reply_of", "single", "solver", "thinking"]
 
 Solver = Callable[[Session, Question, Any], Awaitable[Reply]]
 
-SOLVERS: dict[str, Solver] = {"single": single, "best_of_n": best_of_n, "calculate": calculate, "thinking": thinking}
+SOLVERS: dict[str, Solver] = {
+    "single": single,
+    "best_of_n": best_of_n,
+    "calculate": calculate,
+    "confident": confident,
+    "environment": environment,
+    "thinking": thinking,
+}
 
 
 def solver(name: str) -> Solver:

@@ -10,19 +10,26 @@ from ..core.errors import BadConfig, UnknownName
 from .addition import Addition
 from .base import CORRUPTED, SPLITS, Task, split_of
 from .chain import Chain
+from .checkers import CHECKERS
 from .countdown import Countdown
 from .files import FileTask, is_path, load_file
 from .generated import Generated
+from .gym import GYM, gym_listing, load_gym
 from .logic import Logic
+from .real import DATASETS, found, from_hub, load_dataset
+from .real.hub import PREFIX
 from .verifiers import VERIFIERS, verifier
 
 __all__ = [
     "CORRUPTED",
+    "DATASETS",
     "SPLITS",
+    "TASKS",
     "VERIFIERS",
     "FileTask",
     "Generated",
     "Task",
+    "gym_listing",
     "load_file",
     "load_task",
     "split_of",
@@ -32,23 +39,33 @@ __all__ = [
 
 TASKS: dict[str, type[Generated[Any]]] = {task.name: task for task in (Addition, Chain, Countdown, Logic)}
 
+VERIFIERS.update(CHECKERS)
+
 
 def task_names() -> list[str]:
-    """Names of the built-in tasks, sorted."""
-    return sorted(TASKS)
+    """Names of the built-in tasks, sorted; then of the data sets that were found."""
+    return [*sorted(TASKS), *found()]
 
 
 def load_task(name: str | Path, **spec: Any) -> Task:
-    """A built-in task by name, or the task of a JSONL or CSV file by path.
+    """A built-in task or a data set by name, one of reasoning-gym ("gym:sudoku") or of the hub ("hf:openai/gsm8k"), or a JSONL or CSV
+    file's task by path.
 
-    `spec`: a built-in task's difficulty keys, or what `load_file` takes. Raises UnknownName, BadConfig, BadData.
+    `spec`: a built-in task's difficulty keys, or what `load_file` takes. Raises UnknownName, BadConfig, BadData, MissingExtra.
     """
     if str(name) in TASKS:
         return TASKS[str(name)](**spec)
+    if str(name).startswith(GYM):
+        return load_gym(str(name), **spec)
+    published = from_hub if str(name).startswith(PREFIX) else load_dataset if str(name).partition(":")[0] in DATASETS else None
+    if published is not None:
+        if spec:
+            raise BadConfig(f"the data set {str(name)!r} has no difficulty keys, so not {next(iter(spec))!r} either")
+        return published(str(name))
     if is_path(name):
         try:
             signature(load_file).bind(name, **spec)
         except TypeError as error:
             raise BadConfig(f"task {str(name)!r}: {error}; a file needs question, answer (columns) and verifier") from None
         return load_file(name, **spec)
-    raise UnknownName("task", str(name), TASKS, "A file of problems is named by its path: problems.jsonl or problems.csv.")
+    raise UnknownName("task", str(name), [*TASKS, *DATASETS], "A file of problems is named by its path: problems.jsonl or problems.csv.")

@@ -24,12 +24,14 @@ class Task(ABC):
     max_tokens   room that any of its demonstrations needs with one token per character, the end token included
     styles       demonstrations it can write; the first is the default
     stop         strings that end a reply
+    findings     what a user should know before trusting its scores, each with what to do
     """
 
     name: str
     max_tokens: int
     styles: tuple[str, ...]
     stop: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
 
     @abstractmethod
     def problem(self, index: int, split: str = "train", seed: int = 0, **spec: Any) -> Problem:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import BadData, InputError
+from ..core.errors import BadData, InputError, VerifierError
 from ..core.records import Problem, Question, Reply, Rollout, Verdict
 from ..core.rng import Stream
 from . import verifiers
@@ -166,7 +166,7 @@ def column(row: dict[str, Any], name: str) -> str:
 
 
 def sifted(
-    path: Path, question: str, answer: str, solution: str | None, check: verifiers.Verifier
+    path: Path, question: str, answer: str, solution: str | None, check: verifiers.Check
 ) -> tuple[list[Problem], list[tuple[int, str]]]:
     """The file's problems, each question once, and (line, reason) of all rows that are at fault."""
     found: dict[str, list[tuple[int, Problem]]] = {}
@@ -190,7 +190,7 @@ def sifted(
     return problems, sorted(faults)
 
 
-def posed(row: Row, question: str, answer: str, solution: str | None, check: verifiers.Verifier) -> Problem:
+def posed(row: Row, question: str, answer: str, solution: str | None, check: verifiers.Check) -> Problem:
     """The row's problem; its data is the worked solution or None. Raises Fault."""
     if isinstance(row, Fault):
         raise row
@@ -200,10 +200,20 @@ def posed(row: Row, question: str, answer: str, solution: str | None, check: ver
         raise Fault("the question is empty")
     raw = column(row, answer)
     gold = check.gold(raw)
-    if gold is None or any(check(gold, Reply(form)).score < 1 for form in (raw, gold)):
+    if gold is None or (check.recites and any(check(gold, Reply(form)).score < 1 for form in (raw, gold))):
         raise Fault(f"the answer {raw[:60]!r} cannot be read as a {check.what}")
     worked = column(row, solution) if solution is not None and solution in row else ""
-    if worked and check(gold, Reply(worked)).score < 1:
+    if worked and (verdict := solved(check, gold, worked)).score < 1:
+        if not check.recites:
+            raise Fault(f"its solution scores 0: {verdict.reason}")
         worked = f"{worked}\n#### {gold}"  # the work may stop short of saying the answer
     family = digest(" ".join(prompt.casefold().split())).hex()
     return Problem(digest(prompt).hex(), Question(prompt, instruction=check.asks), gold, family, data=worked or None)
+
+
+def solved(check: verifiers.Check, gold: str, worked: str) -> Verdict:
+    """The verdict on a row's solution. Raises Fault where the check fails by itself."""
+    try:
+        return check(gold, Reply(worked))
+    except VerifierError as error:
+        raise Fault(f"its solution cannot be checked: {error}") from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from ..core.errors import UnknownName, VerifierError
 from ..core.records import Reply, Verdict
@@ -30,6 +31,25 @@ LISTED = re.compile(r"\(([A-E])\)")
 STARTED = re.compile(r"[\s*`]*(?:\(([A-E])\)|([A-E])[).:])")
 
 
+class Check(Protocol):
+    """What a data file's answers are checked by: a `Verifier`, which compares, or a `Judge`, which may try out.
+
+    recites   whether a gold text is itself an answer
+    """
+
+    @property
+    def what(self) -> str: ...
+    @property
+    def asks(self) -> str: ...
+    @property
+    def recites(self) -> bool: ...
+    @property
+    def gold(self) -> Callable[[str], str | None]: ...
+    @property
+    def same(self) -> Callable[[str, str], bool]: ...
+    def __call__(self, gold: str, reply: Reply) -> Verdict: ...
+
+
 @dataclass(frozen=True)
 class Verifier:
     """Called with (gold, reply) gives the Verdict, 1 or 0. Raises VerifierError for a gold answer it cannot read; never for a reply.
@@ -46,6 +66,7 @@ class Verifier:
     answers: Callable[[str], Iterator[str]]
     same: Callable[[str, str], bool]
     asks: str
+    recites: bool = True
 
     def __call__(self, gold: str, reply: Reply) -> Verdict:
         expected = self.gold(gold)
@@ -62,8 +83,8 @@ class Verifier:
         return Verdict(0.0, found[0][:SHOWN], reason=f"{found[0][:SHOWN]} is not {expected[:SHOWN]}")
 
 
-def verifier(name: str) -> Verifier:
-    """The verifier of that name: number, exact, choice or set. Raises UnknownName for another."""
+def verifier(name: str) -> Check:
+    """The verifier of that name: number, exact, choice, set, math, units, program or sql. Raises UnknownName for another."""
     if name not in VERIFIERS:
         raise UnknownName("verifier", name, VERIFIERS)
     return VERIFIERS[name]
@@ -135,7 +156,7 @@ def set_answers(text: str) -> Iterator[str]:
     yield from (t.strip() for t in (*tails(text), text) if elements(t))
 
 
-VERIFIERS = {
+VERIFIERS: dict[str, Check] = {  # `checkers` adds its own
     "number": Verifier(
         "number",
         lambda gold: read_number(gold_tail(gold)),

@@ -7,12 +7,11 @@ A row falls into the split that its file was published as. Where a set has no va
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from ...core.errors import InputError, UnknownName
+from ...core.errors import BadData, InputError, UnknownName
 from ...core.records import Problem, Question, Reply, Rollout, Verdict
 from ...core.rng import Stream
 from .. import verifiers
@@ -21,7 +20,6 @@ from ..finite import Finite
 from .rows import Row, read
 
 STYLE = "solution"
-NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -31,6 +29,7 @@ class Item:
     same       what tells the problem from others: rows with one `same` stand on one side of the split; the prompt where empty
     solution   a worked reply, which scores 1
     facts      what the verifier needs beside the gold answer
+    split      the row's own, where one file holds several
     """
 
     prompt: str
@@ -40,6 +39,7 @@ class Item:
     solution: str | None = None
     facts: Any = None
     shown: Mapping[str, Any] = field(default_factory=dict)
+    split: str = ""
 
 
 class Kept(NamedTuple):
@@ -51,13 +51,13 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True)
 class Files:
-    """Files of one split: a pattern below the data set's folder, and train, validation, test or content."""
+    """Files of one split: a pattern below the data set's folder, and train, validation, test, content, or row: its rows say it."""
 
     pattern: str
     split: str
 
 
-Poser = Callable[[Row, str], Item | str]  # a row and its file's stem; gives the problem, or the rule by which the row is left out
+Poser = Callable[[Row, Path], Item | str]  # a row and its file; gives the problem, or the rule by which the row is left out
 Check = Callable[[Problem, Reply], Verdict]
 
 
@@ -69,6 +69,7 @@ class Dataset:
     folder       below the data folder
     files        which files, and which split each is
     verifier     the name of what checks its replies; `check` where that is made for this set alone
+    solve        finds the gold answer when a problem is asked for, where none was published
     scorer       whose rules it follows
     max_tokens   of a reply, as the field gives; subword tokens
     hub          where it is on the Hugging Face hub, with columns that `pose` reads, and the hub's splits as ours
@@ -86,9 +87,10 @@ class Dataset:
     scorer: str
     instruction: str = ""
     check: Check | None = None
+    solve: Callable[[Problem], str] | None = None
     max_tokens: int = 512
     hub: str = ""
-    hub_splits: Mapping[str, str] = NOTHING
+    hub_splits: Mapping[str, str] = field(default_factory=dict)
 
     def paths(self, data: Path) -> list[tuple[Path, str]]:
         """Its files in a data folder, with their splits, sorted by name."""
@@ -99,10 +101,19 @@ class Dataset:
         return sorted({path.stem for path, _ in self.paths(data)})
 
 
-class Posed(NamedTuple):
-    """A row that was posed: its place, the split its file says, what it asks."""
+class Placed(NamedTuple):
+    """A row with the file it stands in, its number from 0, the split that the file says."""
 
-    place: str
+    file: Path
+    number: int
+    split: str
+    row: Row
+
+
+class Posed(NamedTuple):
+    """A row that was posed: the problem's id, the split that its file says, what it asks."""
+
+    id: str
     split: str
     item: Item
 
@@ -115,14 +126,21 @@ class Published(Finite):
 
     kind = "data set"
 
-    def __init__(self, dataset: Dataset, rows: Iterator[tuple[str, str, str, Row]], part: str = "") -> None:
-        """`rows`: (stem, place, split, row)."""
+    def __init__(self, dataset: Dataset, rows: Iterator[Placed], part: str = "") -> None:
         self.dataset, self.name = dataset, f"{dataset.name}:{part}" if part else dataset.name
         self.max_tokens = dataset.max_tokens
-        self.instruction = dataset.instruction or (verifiers.verifier(dataset.verifier).asks if dataset.check is None else "")
+        self.instruction = dataset.instruction or verifiers.verifier(dataset.verifier).asks
         self.left_out: dict[str, int] = {}
         self.problems = self._divided(list(self._posed(rows)))
-        self.styles = (STYLE,) if any(p.data.solution for ps in self.problems.values() for p in ps) else ()
+        self.styles = (STYLE,) if dataset.solve or any(p.data.solution for ps in self.problems.values() for p in ps) else ()
+
+    def problem(self, index: int, split: str = "train", seed: int = 0, **spec: Any) -> Problem:
+        """See Finite."""
+        problem = super().problem(index, split, seed, **spec)
+        if self.dataset.solve is None:
+            return problem
+        answer = self.dataset.solve(problem)
+        return replace(problem, answer=answer, data=problem.data._replace(solution=answer))
 
     def verify(self, problem: Problem, reply: Reply, rollout: Rollout | None = None) -> Verdict:
         """See Task."""
@@ -148,14 +166,20 @@ class Published(Finite):
         sizes = ", ".join(f"{len(ps)} {s}" for s, ps in self.problems.items() if ps)
         return f"{self.name!r} has no {split} split where it was read ({sizes or 'no problems at all'}); use another split or task for that"
 
-    def _posed(self, rows: Iterator[tuple[str, str, str, Row]]) -> Iterator[Posed]:
-        """Each row as a problem; those that cannot be are counted by their rule."""
-        for stem, place, split, row in rows:
-            item = self.dataset.pose(row, stem)
+    def _posed(self, rows: Iterator[Placed]) -> Iterator[Posed]:
+        """Each row as a problem; those that cannot be are counted by their rule. Raises BadData for one without its columns."""
+        for r in rows:
+            try:
+                item = self.dataset.pose(r.row, r.file)
+            except InputError:
+                raise
+            except (LookupError, TypeError, ValueError, AttributeError) as error:
+                reason = f"row {r.number + 1}: {type(error).__name__} {error}, so these are not the columns of {self.dataset.title}"
+                raise BadData(r.file, reason) from None
             if isinstance(item, str):
                 self._leave(item)
             else:
-                yield Posed(place, split, item)
+                yield Posed(f"{r.file.stem}:{r.number}", item.split or r.split, item)
 
     def _divided(self, posed: Sequence[Posed]) -> dict[str, list[Problem]]:
         """Problems by split. Test goes first: what else holds one of its problems, or the same one twice, gives it up."""
@@ -191,7 +215,7 @@ class Published(Finite):
     def _problem(self, p: Posed, family: str) -> Problem:
         item = p.item
         question = Question(item.prompt, item.shown, self.instruction)
-        return Problem(p.place, question, item.answer, family, item.difficulty, Kept(item.solution, item.facts))
+        return Problem(p.id, question, item.answer, family, item.difficulty, Kept(item.solution, item.facts))
 
     def _leave(self, rule: str) -> None:
         self.left_out[rule] = self.left_out.get(rule, 0) + 1
@@ -204,5 +228,5 @@ def from_files(dataset: Dataset, data: Path, part: str = "") -> Published:
         paths = [(path, split) for path, split in paths if path.stem == part or path.stem.startswith(part + "_")]
         if not paths:
             raise UnknownName(f"part of {dataset.name}", part, dataset.parts(data))
-    places = ((path.stem, path, split, n, row) for path, split in paths for n, row in enumerate(read(path)))
-    return Published(dataset, ((stem, f"{path.stem}:{n}", split, row) for stem, path, split, n, row in places), part)
+    rows = (Placed(path, n, split, row) for path, split in paths for n, row in enumerate(read(path)))
+    return Published(dataset, rows, part)

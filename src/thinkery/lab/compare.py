@@ -1,0 +1,126 @@
+"""Comparing methods: the same start, problems, seeds and budget for each; what is done already is not done again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ..core.errors import ThinkeryError
+from ..engines.choice import engine_of
+from ..learning.checkpoint import storage, write_json
+from .comparison import SAMPLES, SCHEMA, START, Arm, Comparison, Measured, dropped, measured
+from .comparison_page import write_page
+from .design import Design, Prepared, label, prepare, read
+from .evaluation import Evaluation, evaluate_model
+from .events import Event, Listener, silent
+from .loading import Model, load_model
+from .manner import spoken_to
+from .training import train
+
+TOLD = ("stage", "step", "sample", "progress", "evaluation", "warning", "finding")  # what one run of many tells
+
+
+def compare(methods: Sequence[str], *, listen: Listener | None = None, **settings: Any) -> Comparison:
+    """Train with each method under equal conditions and say which differences are real; `settings` are those of `Design`.
+
+    Leaves compare.json, compare.html and every run in a folder; called again it does what is missing. Raises InputError.
+    """
+    return carry_out(prepare(Design(methods=tuple(methods), **settings)), listen or silent)
+
+
+def carry_out(p: Prepared, listen: Listener) -> Comparison:
+    """All runs that are missing, a seed of every arm before the next seed, so that it is fair wherever it stops."""
+    for line in p.plan().lines():
+        listen(Event("note", {"text": line}))
+    with storage(p.folder):
+        p.folder.mkdir(parents=True, exist_ok=True)
+    write_json(p.folder / "setting.json", {"schema": SCHEMA, **p.about})
+    out = dict[str, str]()
+    rounds, start, found = list[dict[str, float]](), dict[int, Measured](), None
+    for seed in range(p.design.seeds):
+        live = [a for a in p.arms if a not in out]
+        if len(live) < 2:
+            break
+        start[seed], before = _start(p, seed, listen)
+        for arm in live:
+            try:
+                _run(p, arm, seed, before, start[seed].parameters, listen)
+            except KeyboardInterrupt:
+                listen(Event("note", {"text": "interrupted; the same command does what is missing"}))
+                raise
+            except ThinkeryError as error:
+                error.args = (f"{label(arm)}, seed {seed}: {error}",)
+                raise
+        rounds.append({a: _done(p, a, seed).accuracy for a in live})
+        if p.design.stop == "early":
+            out = {a: f"dropped after {k} seeds: worse than {label(b)}, wealth {w:.3g}" for a, (k, b, w) in dropped(rounds, p.arms).items()}
+        found = _assembled(p, start, out, seed + 1)
+        write_json(p.folder / "compare.json", found.to_dict())
+        write_page(found)
+    assert found is not None
+    for name in ("compare.json", "compare.html"):
+        listen(Event("saved", {"path": str(p.folder / name), "what": "comparison"}))
+    return found
+
+
+def _start(p: Prepared, seed: int, listen: Listener) -> tuple[Measured, Evaluation]:
+    """The model before training, measured once for all arms of a seed."""
+    path = p.folder / START / f"seed-{seed}" / "measured.json"
+    found, kept = read(path), path.with_name("evaluation.json")
+    if found is not None and kept.is_file():
+        return found, Evaluation(**json.loads(kept.read_text(encoding="utf-8")))
+    d = p.design
+    model = spoken_to(load_model(d.model, d.device, d.dtype, d.memory, seed), d.thinking, d.system)
+    ask = lambda **how: evaluate_model(engine_of(model, d.engine), p.task, seed=seed, solver=d.solver or "single", listen=listen, **how)
+    greedy = ask(n=p.n, label="before")
+    found = measured(greedy, ask(n=p.sampled, samples=SAMPLES, temperature=1.0, label="before, sampled"), parameters=_parameters(model))
+    with storage(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(kept, greedy.to_dict(samples=True))
+    write_json(path, asdict(found))
+    return found, greedy
+
+
+def _parameters(model: Model) -> int:
+    return sum(p.numel() for p in model.decoder.parameters())
+
+
+def _run(p: Prepared, arm: str, seed: int, before: Evaluation, parameters: int, listen: Listener) -> None:
+    """One run, unless it is done; an interrupted one goes on. It leaves the model; its checkpoints go when it has been measured."""
+    folder, d = p.place(arm, seed), p.design
+    if read(folder / "measured.json") is not None:
+        return
+    listen(Event("note", {"text": f"{label(arm)}, seed {seed}"}))
+    result = train(
+        arm, task=p.task, model=d.model, steps=d.steps, seed=seed, out=folder, resume=True, size=d.size, workers=d.workers,
+        solver=d.solver, evaluate=p.n, config=d.config, budget=d.budget, before=before, device=d.device, dtype=d.dtype, memory=d.memory,
+        thinking=d.thinking, system=d.system, engine=d.engine, doctor_stops=d.doctor_stops,
+        listen=lambda event: listen(event) if event.kind in TOLD else None,
+    )  # fmt: skip
+    assert result.after is not None
+    sampled = evaluate_model(
+        engine_of(result.model, d.engine), p.task, n=p.sampled, samples=SAMPLES, temperature=1.0, seed=seed, solver=d.solver or "single",
+        label="after, sampled", listen=listen,
+    )  # fmt: skip
+    found = measured(result.after, sampled, steps=result.steps, tokens=result.tokens, seconds=result.seconds, parameters=parameters)
+    write_json(folder / "measured.json", asdict(found))
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # of many runs the optimizers' moments would fill a disk
+
+
+def _done(p: Prepared, arm: str, seed: int) -> Measured:
+    found = read(p.place(arm, seed) / "measured.json")
+    assert found is not None
+    return found
+
+
+def _assembled(p: Prepared, start: Mapping[int, Measured], out: Mapping[str, str], seeds: int) -> Comparison:
+    """What is known after so many seeds; a further seed that only some arms have is not counted."""
+    within = lambda arm: Arm(arm.method, {s: m for s, m in arm.seeds.items() if s < seeds}, arm.curves, arm.dropped)
+    about = p.about | {"seeds": seeds, "of_seeds": p.design.seeds, "stop": p.design.stop, "skipped": dict(p.skipped)}
+    return Comparison(about, Arm(START, start), tuple(within(p.arm(a, out.get(a, ""))) for a in p.arms), str(p.folder))
+
+
+__all__ = ["Comparison", "Design", "carry_out", "compare", "prepare"]

@@ -1,0 +1,1 @@
+"""Methods whose novelty is the reward, the advantage or the loss."""
