@@ -156,9 +156,11 @@ class Trials:
         try:
             score = self.scorer(problem, text)
         except CheckFailed as failure:
-            return self._break({"time": "hung", "died": "died", "raised": "raised"}[failure.how], text, str(failure))
+            self._break({"time": "hung", "died": "died", "raised": "raised"}[failure.how], text, str(failure))
+            return None
         except Exception as error:
-            return self._break("raised", text, f"{type(error).__name__}: {error}")
+            self._break("raised", text, f"{type(error).__name__}: {error}")
+            return None
         finally:
             self.found.calls += 1
             self.found.seconds += time.perf_counter() - began

@@ -16,8 +16,10 @@ from .files import FileTask, is_path, load_file
 from .generated import Generated
 from .gym import GYM, gym_listing, load_gym
 from .logic import Logic
+from .puzzle import Puzzle
 from .real import DATASETS, found, from_hub, load_dataset
 from .real.hub import PREFIX
+from .sat import Sat
 from .verifiers import VERIFIERS, verifier
 
 __all__ = [
@@ -37,7 +39,7 @@ __all__ = [
     "verifier",
 ]
 
-TASKS: dict[str, type[Generated[Any]]] = {task.name: task for task in (Addition, Chain, Countdown, Logic)}
+TASKS: dict[str, type[Generated[Any]]] = {task.name: task for task in (Addition, Chain, Countdown, Logic, Puzzle, Sat)}
 
 VERIFIERS.update(CHECKERS)
 

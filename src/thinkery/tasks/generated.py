@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from itertools import islice
 from typing import Any, ClassVar, Generic, TypeVar
@@ -85,6 +85,18 @@ def span(key: str, value: Any, low: int, high: int) -> tuple[int, int]:
     return pair[0], pair[1]
 
 
+def whole(key: str, value: Any, low: int, high: int) -> None:
+    """Raises BadConfig unless the value is one whole number within low..high."""
+    if type(value) is not int or not low <= value <= high:
+        raise BadConfig(f"{key} is {value!r}; give a whole number within {low}..{high}")
+
+
+def one_of(key: str, value: Any, known: Sequence[Any]) -> None:
+    """Raises BadConfig unless the value is one of those known."""
+    if value not in known:
+        raise BadConfig(f"{key} is {value!r}; give one of {', '.join(map(repr, known))}")
+
+
 def laid_out(lines: Sequence[str], answer: str, style: str) -> str:
     """Work and answer in a style: the answer alone, the work in a row, the work gone through twice, or a line for each step."""
     if style == "direct":
@@ -97,9 +109,15 @@ def laid_out(lines: Sequence[str], answer: str, style: str) -> str:
 
 def judged(reply: Reply, answer: str, form: re.Pattern[str], what: str) -> Verdict:
     """1 if what follows the last "#" is the answer. `form` matches anything that can be an answer, `what` says it in words."""
+    return checked(reply, form, what, lambda tail: "" if tail == answer else f"{tail} is not {answer}")
+
+
+def checked(reply: Reply, form: re.Pattern[str], what: str, fault: Callable[[str], str]) -> Verdict:
+    """1 if what follows the last "#" has the form and no fault: `fault` says what is wrong with it, or ""."""
     if reply.truncated:
         return Verdict(0.0, reason="cut off at the token limit")
     tail = reply.text[reply.text.rfind("#") + 1 :].strip()
     if not form.fullmatch(tail):
         return Verdict(0.0, reason=f"no {what} after the last #")
-    return Verdict(1.0, tail, reason="right") if tail == answer else Verdict(0.0, tail, reason=f"{tail} is not {answer}")
+    wrong = fault(tail)
+    return Verdict(0.0, tail, reason=wrong) if wrong else Verdict(1.0, tail, reason="right")
