@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core.errors import InputError
 from ..core.records import Problem, Reply
-from ..core.rng import rng
+from ..core.rng import Stream, rng
 from ..tasks import Task
 from ..tasks.base import SPLITS
 from ..tools.python import encodable
@@ -212,18 +212,25 @@ def try_hostile(run: Trials, problem: Problem) -> None:
 
 
 def try_wrong(run: Trials, task: Task, problems: Sequence[Problem], kind: str, seed: int) -> None:
-    """Answers that look right and are not, in the first form."""
+    """Answers that look right and are not; for programs, those that solve other problems."""
     golds = sorted({p.answer for p in problems if p.answer})
-    form = "#{}" if kind == "house" and not any("#" in g for g in golds) else "{}"
-    for round_ in range(8):
+    forms = ("{}",) * 8 if kind != "house" or any("#" in g for g in golds) else ("#{}",) * 8
+    for round_, form in enumerate(forms):
         for p in problems:
-            if run.found.false_positives.n >= MISSES or not p.answer or not recited(kind):
-                return
-            for text in near_misses(p.answer, golds, rng(seed, "audit", "wrong", p.id, round_)):
-                score = run.score(p, form.format(text))
+            draws = rng(seed, "audit", "wrong", p.id, round_)
+            texts = near_misses(p.answer, golds, draws) if recited(kind) else strangers(task, p, problems, draws)
+            for text in texts:
+                if run.found.false_positives.n >= MISSES:
+                    return
+                score = run.score(p, form.replace("{}", text))
                 if score is not None:
                     run.found.false_positives.count(score >= PAID, f"{one_line(text, 60)!r} for {one_line(p.answer, 40)!r}")
-        form = "Answer: {}" if kind != "house" else form
+
+
+def strangers(task: Task, problem: Problem, problems: Sequence[Problem], draws: Stream) -> list[str]:
+    """Worked replies to other problems."""
+    others = [p for p in problems if p.answer != problem.answer and task.has_demonstration(p)]
+    return [task.demonstration(p, task.styles[0], draws) for p in draws.sample(others, min(4, len(others)))]
 
 
 def verdicts(found: Audit) -> list[str]:

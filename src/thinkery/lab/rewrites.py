@@ -9,6 +9,7 @@ from ..core.records import Problem
 from ..core.rng import Stream
 from ..tasks import FileTask, Generated, Task
 from ..tasks.base import CORRUPTED
+from ..tasks.checkers.judge import fenced
 from ..tasks.real.dataset import Published
 
 COMMON = ("{}", " {} \n", "Answer: {}", "Let me work it out.\n\nAnswer: {}")
@@ -80,8 +81,9 @@ def demonstrations(task: Task, problem: Problem, draws: Stream) -> Iterator[tupl
     for style in task.styles:
         worked = task.demonstration(problem, style, draws)
         yield worked, style != CORRUPTED
-        if kind_of(task) == "program" and "```" not in worked:
-            yield from ((form.format(worked), True) for form in FORMS["program"][1:])
+        if kind_of(task) == "program":
+            code = fenced(worked, ("python", "py"))
+            yield from ((form.replace("{}", code), True) for form in FORMS["program"])
 
 
 def near_misses(gold: str, others: Sequence[str], draws: Stream) -> list[str]:

@@ -17,6 +17,8 @@ from .generated import Generated
 from .gym import GYM, gym_listing, load_gym
 from .logic import Logic
 from .puzzle import Puzzle
+from .python_fix import PythonFix
+from .python_output import PythonOutput
 from .real import DATASETS, found, from_hub, load_dataset
 from .real.hub import PREFIX
 from .sat import Sat
@@ -39,7 +41,9 @@ __all__ = [
     "verifier",
 ]
 
-TASKS: dict[str, type[Generated[Any]]] = {task.name: task for task in (Addition, Chain, Countdown, Logic, Puzzle, Sat)}
+TASKS: dict[str, type[Generated[Any]]] = {
+    task.name: task for task in (Addition, Chain, Countdown, Logic, Puzzle, PythonFix, PythonOutput, Sat)
+}
 
 VERIFIERS.update(CHECKERS)
 

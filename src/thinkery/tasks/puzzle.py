@@ -15,7 +15,7 @@ from .logic import LABEL, LABELS, LETTERS
 from .shapes import shape
 
 NOTATIONS = ("words", "symbols", "table")
-CLAIMS = {  # what can be said of people: how many it speaks of, in words, in symbols
+CLAIMS: dict[str, tuple[int, str, str]] = {  # what can be said of people: how many it speaks of, in words, in symbols
     "liar": (1, "{0} lies", "~{0}"),
     "honest": (1, "{0} is honest", "{0}"),
     "alike": (2, "{0} and {1} are alike", "{0}={1}"),
@@ -117,7 +117,8 @@ def holds(claim: Claim, honest: dict[str, bool]) -> bool:
 
 def posed_in(notation: str, people: list[str], claims: tuple[Claim, ...], asked: str) -> str:
     """The prompt."""
-    said = [CLAIMS[kind][1 if notation == "words" else 2].format(*whom) for kind, *whom in claims]
+    forms = {kind: words if notation == "words" else symbols for kind, (_, words, symbols) in CLAIMS.items()}
+    said = [forms[kind].format(*whom) for kind, *whom in claims]
     if notation == "words":
         return "".join(f"{p} says {s}. " for p, s in zip(people, said)) + f"is {asked} honest?"
     if notation == "symbols":

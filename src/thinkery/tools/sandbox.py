@@ -52,6 +52,9 @@ OUR_OWN = re.compile(
     r"monty syntax parser does not yet support (.+)|cannot create '(property|staticmethod|classmethod)'|(Internal error in monty)"
     r"|'list' object is not an (iterator)"  # its generator expressions are lists
 )
+REFLECTION = frozenset(
+    {"__class__", "__bases__", "__base__", "__mro__", "__subclasses__", "__globals__", "__dict__", "__code__"}
+)  # left out on purpose
 POLICY: dict[str, Any] = {
     "sleep": "zero",
     "datetime": datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC),
@@ -171,7 +174,7 @@ def lacking(kind: str, message: str) -> str:
         return f"{m[2]}.{m[1]}"
     if kind == "AttributeError" and (m := NO_MEMBER.search(message)):
         owner, member = m[1] or m[3], m[2] or m[4]
-        return f"{owner}.{member}" if known(owner, member) else ""
+        return f"{owner}.{member}" if member not in REFLECTION and known(owner, member) else ""
     return ""
 
 
