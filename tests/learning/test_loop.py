@@ -76,8 +76,8 @@ def test_probes_change_nothing(warm: Model) -> None:
     probed, y = run(warm, replace(SMALL, probes=(Probe(2, 5),)))
     assert weights_of(x.model) == weights_of(y.model)
     assert [{k: v for k, v in m.items() if not k.startswith("probe")} for m in probed] == plain
-    assert ["probe/0" in m for m in probed] == [False, True, False]
-    assert 0 <= probed[1]["probe/0"] <= 1
+    assert ["probe/greedy" in m for m in probed] == [False, True, False]
+    assert 0 <= probed[1]["probe/greedy"] <= 1
     assert probed[1]["probe_tokens"] > 0
 
 
@@ -224,7 +224,7 @@ def test_a_curriculum_sees_rollouts_and_keeps_state(warm: Model) -> None:
 
     _, learning = run(warm, replace(SMALL, problems=2, curriculum=Curriculum(lambda: {"level": 0}, pick, update)))
     assert shown == [{"level": 0}, {"level": 1, "last": 1}, {"level": 2, "last": 6}]
-    assert learning.state.curricula == {"0.0": {"level": 3, "last": 11}}
+    assert learning.state.memory["0.0"]["curriculum"] == {"level": 3, "last": 11}
 
 
 def test_a_problem_picked_twice_is_refused(warm: Model) -> None:

@@ -15,7 +15,7 @@ from thinkery.core.errors import BadModel, StorageError
 from thinkery.learning import checkpoint, losses, rewards, select
 from thinkery.learning.curriculum import Curriculum
 from thinkery.learning.loop import Learning
-from thinkery.learning.recipe import Optimizer, Recipe, Repeat, Setting, Stage
+from thinkery.learning.recipe import Combine, Optimizer, Probe, Recipe, Repeat, Setting, Stage
 from thinkery.learning.signals import logprobs_of
 from thinkery.models.model import Model
 
@@ -24,6 +24,15 @@ LEVELS = Curriculum(
     lambda state, step, n: [(state["level"] + i, {}) for i in range(n)],
     lambda state, step, rollouts: {"level": state["level"] + len(rollouts) // 4},
 )
+SHORTER = rewards.Stateful(  # than the mean of the step before, and of what a probe found
+    lambda: {"mean": 0.0, "probed": 0.0},
+    lambda rollouts, state: [float(r.tokens < state["mean"] + state["probed"]) for r in rollouts],
+    lambda state, seen: {
+        "mean": sum(r.tokens for r in seen.rollouts) / len(seen.rollouts),
+        "probed": sum((r.tokens for r in seen.probes.get("monitor", ())), state["probed"]) / 10,
+    },
+)
+FADING = Combine(lambda: {"share": 1.0}, lambda g, state: (g["policy"] + state["share"] * g["entropy"], {"share": state["share"] / 2}))
 SMALL = Stage(problems=3, samples=4, shards=2, max_tokens=6, optimizer=Optimizer(lr=1e-3))
 RECIPE = Recipe(
     (
@@ -34,6 +43,10 @@ RECIPE = Recipe(
         Repeat(
             (
                 replace(SMALL, name="collect", steps=2, select=select.solved, losses=(losses.entropy_bonus(0.01),), curriculum=LEVELS),
+                replace(
+                    SMALL, name="adaptive", steps=2, losses=(losses.policy_gradient(), losses.entropy_bonus(0.01)), combine=FADING,
+                    reward=rewards.weighted(short=SHORTER), probes=(Probe(2, 3, name="monitor", samples=2, temperature=1.0, split="train"),),
+                ),
                 replace(SMALL, name="imitate", steps=1, samples=1, source=("stage", "collect"), reward=rewards.NOTHING, losses=(losses.cross_entropy(),)),
             ),
             2,
@@ -73,7 +86,7 @@ def test_resuming_anywhere_is_going_straight_on(warm: Model, tmp_path: Path) -> 
         assert s == state
 
 
-RECIPE_STEPS = 3 + 2 * 3 + 3
+RECIPE_STEPS = 3 + 2 * 5 + 3
 
 
 def test_the_last_two_are_kept(warm: Model, tmp_path: Path) -> None:

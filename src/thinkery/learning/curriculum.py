@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.records import Rollout
+from .memory import State
 
-State = dict[str, Any]  # plain JSON values
 Pick = tuple[int, Mapping[str, Any]]  # index in the training split, difficulty keys
 
 

@@ -16,7 +16,7 @@ from ..models.decoder import Decoder
 from .batch import Array, Batch, Rows
 from .forward import logprobs, needed
 from .losses import Loss, Policy
-from .recipe import Stage
+from .recipe import Combine, Stage
 
 
 @dataclass
@@ -194,12 +194,21 @@ def _losses(
     return parts, found
 
 
-def total_gradient(stage: Stage, gradients: Tensor, losses: Sequence[Loss]) -> Tensor:
-    """The step's gradient [parameters] from the shards' [shards, 1 or losses, parameters], added in shard order into the first."""
+def total_gradient(stage: Stage, gradients: Tensor, losses: Sequence[Loss], memory: dict[str, Any] | None = None) -> Tensor:
+    """The step's gradient [parameters] from the shards' [shards, 1 or losses, parameters], added in shard order into the first.
+
+    `memory`: the stage's, in which a Combine keeps its state.
+    """
     total = gradients[0]
     for g in gradients[1:]:
         total += g
     if stage.combine is None:
         return total[0]
-    combined: Any = stage.combine({loss.name: g for loss, g in zip(losses, total)})
-    return combined  # type: ignore[no-any-return]
+    by_name, combined = {loss.name: g for loss, g in zip(losses, total)}, stage.combine
+    if isinstance(combined, Combine):
+        assert memory is not None
+        found, memory["combine"] = combined.step(by_name, memory["combine"])
+    else:
+        found = combined(by_name)
+    assert isinstance(found, Tensor)
+    return found

@@ -28,7 +28,8 @@ from .collect import Collector, Unit, load_records, record
 from .curriculum import Pick
 from .gradient import Learner, Plan, own, plan, snapshot, total_gradient, trained
 from .importance import check_known
-from .recipe import Recipe, Repeat, Setting, Stage
+from .memory import Seen
+from .recipe import Combine, Probe, Recipe, Repeat, Setting, Stage
 from .select import by_index, everything
 from .signals import wants_reference
 from .workers import Executor, Inline, Processes, count
@@ -42,6 +43,7 @@ class State:
 
     position, round, step   which entry of the recipe, which round of a Repeat, which step of the stage
     total                   steps done altogether
+    memory                  what the stages' parts remember, by stage: curriculum, reward, combine
     """
 
     position: int = 0
@@ -50,7 +52,7 @@ class State:
     step: int = 0
     total: int = 0
     tokens: int = 0
-    curricula: dict[str, Any] = field(default_factory=dict)
+    memory: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class Learning:
@@ -127,9 +129,9 @@ class Learning:
             self.optimizers = optimizer.build(stage.optimizer, self.model.decoder)
         if self.state.step == 0:
             self.outputs.pop(stage.name, None)  # a new round keeps its own
-        key = self._key()
-        if key not in self.state.curricula:
-            self.state.curricula[key] = stage.curriculum.init()
+        if self._key() not in self.state.memory:
+            combine = stage.combine.init() if isinstance(stage.combine, Combine) else {}
+            self.state.memory[self._key()] = {"curriculum": stage.curriculum.init(), "reward": stage.reward.init(), "combine": combine}
         same = {k: d for k, d in self.frozen.items() if k not in stage.cast or self.tokenizers[k].same(self.model.tokenizer)}
         inline = Inline(stage, Learner(self.model.decoder, same), self.collector(stage))
         processes = count(self.workers, stage.shards)
@@ -150,6 +152,11 @@ class Learning:
         s = self.state
         return f"{s.position}.{s.inner}"
 
+    @property
+    def memory(self) -> dict[str, Any]:
+        """What the parts of the stage at work remember."""
+        return self.state.memory[self._key()]
+
     def collector(self, stage: Stage) -> Collector:
         """How the stage's rollouts are made."""
         task, engine = self.setting.task, self.sampler()
@@ -166,7 +173,7 @@ class Learning:
 
     def _waves(self, stage: Stage) -> list[list[list[Unit]]]:
         """The step's work: the collection, and the further ones that `refill` allows; each by shard."""
-        picks = stage.curriculum.pick(self.state.curricula[self._key()], self.state.total, stage.problems * (1 + stage.refill))
+        picks = stage.curriculum.pick(self.memory["curriculum"], self.state.total, stage.problems * (1 + stage.refill))
         if len({index for index, _ in picks}) < len(picks):
             raise BadConfig(f"stage {stage.name!r}: the curriculum picked a problem twice in one step; its samples would be the same ones")
         size = -(-len(picks) // (1 + stage.refill))
@@ -228,7 +235,7 @@ class Learning:
         stage, s = self.stage, self.state
         assert self.executor is not None and self.engine is not None
         rollouts, valid, kept, where = self._collect(stage)
-        scores = stage.reward.score(kept)
+        scores = stage.reward.score(kept, self.memory["reward"])
         if stage.name in self.kept:
             self.outputs.setdefault(stage.name, []).extend(map(record, kept))
         batch = build(kept, self.engine.tree, stage.trains)
@@ -242,10 +249,12 @@ class Learning:
         batch.advantage = stage.advantage(batch)
         metrics = describe(rollouts, valid, batch, stage)
         metrics |= self._update(stage, batch) if len(batch) else {"idle": 1.0}
-        metrics |= self._probe(stage)
+        probes = {p.name: self._probe(p) for p in stage.probes if (s.step + 1) % p.every == 0}
+        metrics |= probed(probes)
         self.rollouts = rollouts
         s.tokens += int(metrics["tokens"])
-        s.curricula[self._key()] = stage.curriculum.update(s.curricula[self._key()], s.total, rollouts)
+        self.memory["curriculum"] = stage.curriculum.update(self.memory["curriculum"], s.total, rollouts)
+        self.memory["reward"] = stage.reward.update(self.memory["reward"], Seen(s.total, rollouts, probes, metrics))
         self._advance(metrics)
         return metrics
 
@@ -267,7 +276,7 @@ class Learning:
             valid = [r for r in rollouts if r.error is None]
             kept = valid
             if stage.select is not everything:
-                stage.reward.score(valid)
+                stage.reward.score(valid, self.memory["reward"])
                 kept = result(stage.select(by_index(valid)))
             if stage.refill:
                 full = list(dict.fromkeys(r.index for r in kept))[: stage.problems]
@@ -281,24 +290,13 @@ class Learning:
         """What the parameters that learn are kept in."""
         return next(iter(trained(self.model.decoder).values())).dtype
 
-    def _probe(self, stage: Stage) -> dict[str, float]:
-        """The stage's measurements that are due: greedy accuracy on the validation split; their tokens are billed apart."""
-        out: dict[str, float] = {}
-        for n, probe in enumerate(stage.probes):
-            if (self.state.step + 1) % probe.every == 0:
-                base = self.collector(stage)
-                sampling = replace(base.sampling, temperature=0.0)
-                collector = replace(base, purpose="probe", split="validation", solver=probe.solver, sampling=sampling, verifies=True)
-                found = [
-                    r
-                    for r in collector.collect(
-                        self.state.total, [Unit(i, 0) for i in range(min(probe.problems, base.task.size("validation") or probe.problems))]
-                    )
-                    if r.verdict is not None
-                ]
-                out[f"probe/{n}"] = sum(r.verdict.score for r in found if r.verdict is not None) / max(1, len(found))
-                out["probe_tokens"] = out.get("probe_tokens", 0.0) + sum(r.tokens for r in found)
-        return out
+    def _probe(self, probe: Probe) -> list[Rollout]:
+        """A measurement's rollouts."""
+        base = self.collector(self.stage)
+        sampling = replace(base.sampling, temperature=probe.temperature)
+        at = replace(base, purpose=f"probe {probe.name}", split=probe.split, solver=probe.solver, sampling=sampling, verifies=True)
+        problems = min(probe.problems, base.task.size(probe.split) or probe.problems)
+        return at.collect(self.state.total, [Unit(i, k) for i in range(problems) for k in range(probe.samples)])
 
     def _update(self, stage: Stage, batch: Batch) -> dict[str, float]:
         """All updates from one collection."""
@@ -321,12 +319,19 @@ class Learning:
         if not (p.upto > 0).any():
             return {"idle": 1.0}
         gradients, sums = self.executor.gradients(batch, p, old)
-        gradient = total_gradient(stage, gradients, stage.losses)
+        gradient = total_gradient(stage, gradients, stage.losses, self.memory)
         applied = optimizer.apply(stage.optimizer, self.optimizers, self.model.decoder, gradient, share)
         trained = max(1.0, sums.get("trained_tokens", 0.0))
         out = {k: v for k, v in sums.items() if k.startswith("loss/")}
         out |= {"entropy": sums["entropy_sum"] / trained, "drift": sums["drift_sum"] / trained}
         return out | {"cells": sums["cells"], "trained_tokens": sums["trained_tokens"]} | applied
+
+
+def probed(probes: Mapping[str, Sequence[Rollout]]) -> dict[str, float]:
+    """Mean scores of the probes that were due, of their rollouts that could be verified, and the tokens of all."""
+    scores = {name: [r.verdict.score for r in found if r.verdict is not None] for name, found in probes.items()}
+    out = {f"probe/{name}": sum(found) / len(found) for name, found in scores.items() if found}
+    return out | ({"probe_tokens": float(sum(r.tokens for found in probes.values() for r in found))} if probes else {})
 
 
 def describe(rollouts: Sequence[Rollout], valid: Sequence[Rollout], batch: Batch, stage: Stage) -> dict[str, float]:

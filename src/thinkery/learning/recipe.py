@@ -19,6 +19,7 @@ from . import advantages, losses, rewards, select
 from .batch import Key, by_problem, by_rollout
 from .curriculum import Curriculum, in_order
 from .losses import Loss
+from .memory import State
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,27 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class Probe:
-    """A measurement every so many steps, on problems of the validation split; billed apart."""
+    """A measurement every so many steps, billed apart: its score is the metric "probe/NAME"; stateful parts see its rollouts.
+
+    samples       of each problem, at the temperature (0: greedy)
+    split         validation, or train: problems from the split's beginning
+    """
 
     every: int
     problems: int = 64
     solver: Solver = single
+    name: str = "greedy"
+    samples: int = 1
+    temperature: float = 0.0
+    split: str = "validation"
+
+
+@dataclass(frozen=True)
+class Combine:
+    """A combination of gradients that learns: step(gradients by loss, state) -> (gradient, state), from init(); at every update."""
+
+    init: Callable[[], State]
+    step: Callable[[Mapping[str, Any], State], tuple[Any, State]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +116,7 @@ class Stage:
     cast        role -> frozen model (a folder); a role not named here is the policy. `trains` names what learns
     heads       numbers that the model learns to say at every token, by name (a critic); new as the stage begins
     estimates   name -> signal, computed once a collection without gradient, for advantages and losses: `batch.extra`
+    combine     what becomes of the losses' gradients, by name; None: they are added. With a memory: `Combine`
     signals     name -> row-valued tensors beside the batch, computed with every pass (see `signals`)
     shards      the fixed number of parts a step is cut into by problem; gradients add in their order
     cells       most tokens of one forward and backward pass
@@ -118,7 +136,7 @@ class Stage:
     pair: Key = by_rollout
     advantage: advantages.Advantage = advantages.group_mean
     losses: tuple[Loss, ...] = field(default_factory=lambda: (losses.policy_gradient(),))
-    combine: Callable[[Mapping[str, Any]], Any] | None = None
+    combine: Callable[[Mapping[str, Any]], Any] | Combine | None = None
     select: select.Select = select.everything
     refill: int = 0
     curriculum: Curriculum = field(default_factory=in_order)
@@ -144,6 +162,8 @@ class Stage:
         for name in names:
             if names.count(name) > 1:
                 raise BadConfig(f"stage {self.name!r}: two losses are named {name!r}; metrics and `combine` tell them apart by name")
+        if len({p.name for p in self.probes}) < len(self.probes):
+            raise BadConfig(f"stage {self.name!r}: two probes have the same name; metrics and rewards tell them apart by it")
         if self.temperature <= 0 and self.source == "task":
             raise BadConfig(f"stage {self.name!r}: temperature {self.temperature} samples nothing to learn from; use a positive one")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,19 @@ from ..core.errors import RewardError
 from ..core.records import Rollout
 from ..core.rng import rng
 from .batch import Array
+from .memory import Seen, State
 
-Part = Callable[[Sequence[Rollout]], Any]  # -> one number a rollout, or for each rollout one number a turn
+
+@dataclass(frozen=True)
+class Stateful:
+    """A part that learns from what it sees: score(rollouts, state) -> values; after each step update(state, seen) -> state, from init()."""
+
+    init: Callable[[], State]
+    score: Callable[[Sequence[Rollout], State], Any]
+    update: Callable[[State, Seen], State]
+
+
+Part = Callable[[Sequence[Rollout]], Any] | Stateful  # -> one number a rollout, or for each rollout one number a turn
 
 
 def correct(rollouts: Sequence[Rollout]) -> list[float]:
@@ -35,11 +46,27 @@ class Reward:
     parts: tuple[tuple[str, float, Part], ...]
     verifies: bool = True
 
-    def score(self, rollouts: Sequence[Rollout]) -> list[tuple[float, list[Any]]]:
-        """(weight, values) of every part; fills `rewards` of each rollout (a per-turn part by its sum)."""
-        scores = []
+    def init(self) -> dict[str, State]:
+        """The states of the stateful parts as a stage begins, by name."""
+        return {name: part.init() for name, _, part in self.parts if isinstance(part, Stateful)}
+
+    def update(self, states: Mapping[str, State], seen: Seen) -> dict[str, State]:
+        """The states after a step. Raises RewardError."""
+        out = {}
+        for name, _, part in self.parts:
+            if isinstance(part, Stateful):
+                try:
+                    out[name] = part.update(states[name], seen)
+                except Exception as error:
+                    raise RewardError(f"the update of the reward part {name!r} raised {type(error).__name__}: {error}") from error
+        return out
+
+    def score(self, rollouts: Sequence[Rollout], states: Mapping[str, State] | None = None) -> list[tuple[float, list[Any]]]:
+        """(weight, values) of every part; fills `rewards` of each rollout (a per-turn part by its sum). No states: those a stage begins with."""
+        scores, states = list[tuple[float, list[Any]]](), self.init() if states is None else states
         for name, weight, part in self.parts:
-            values = self._values(name, part, rollouts)
+            state = (states[name],) if isinstance(part, Stateful) else ()
+            values = self._values(name, part.score if isinstance(part, Stateful) else part, rollouts, *state)
             for r, v in zip(rollouts, values):
                 r.rewards[name] = v if type(v) is float else float(np.sum(v))
             scores.append((weight, values))
@@ -57,9 +84,9 @@ class Reward:
         return total
 
     @staticmethod
-    def _values(name: str, part: Part, rollouts: Sequence[Rollout]) -> list[Any]:
+    def _values(name: str, part: Callable[..., Any], rollouts: Sequence[Rollout], *state: State) -> list[Any]:
         try:
-            raw = list(part(rollouts))
+            raw = list(part(rollouts, *state))
         except Exception as error:
             raise RewardError(f"the reward part {name!r} raised {type(error).__name__}: {error}") from error
         if len(raw) != len(rollouts):
@@ -115,10 +142,10 @@ class Shuffled:
     All parts of a step move alike. Numbers a rollout alone: per-turn parts raise ValueError.
     """
 
-    part: Part
+    part: Callable[..., Any]
 
-    def __call__(self, rollouts: Sequence[Rollout]) -> list[float]:
-        values = list(self.part(rollouts))
+    def __call__(self, rollouts: Sequence[Rollout], *state: State) -> list[float]:
+        values = list(self.part(rollouts, *state))
         if any(np.ndim(v) for v in values):
             raise ValueError("a part that gives numbers per turn cannot be shuffled among rollouts")
         order = list(range(len(values)))
@@ -128,7 +155,8 @@ class Shuffled:
 
 def shuffled(reward: Reward) -> Reward:
     """The reward with its values permuted among the step's rollouts: the same numbers, telling nothing."""
-    return Reward(tuple((name, weight, Shuffled(part)) for name, weight, part in reward.parts), reward.verifies)
+    moved = lambda part: replace(part, score=Shuffled(part.score)) if isinstance(part, Stateful) else Shuffled(part)
+    return Reward(tuple((name, weight, moved(part)) for name, weight, part in reward.parts), reward.verifies)
 
 
 CORRECT = Reward((("correct", 1.0, correct),))
