@@ -115,12 +115,24 @@ def test_what_was_run_is_not_run_again_and_an_interrupted_check_goes_on(
 
     monkeypatch.setattr(trial, "_trial", counted)
     with pytest.raises(KeyboardInterrupt):
-        evidence.check("wordy", folder=tmp_path / "e")
-    first = evidence.check("wordy", folder=tmp_path / "e")
+        evidence.check("wordy", jobs=1, folder=tmp_path / "e")
+    first = evidence.check("wordy", jobs=1, folder=tmp_path / "e")
     # 3 seeds of 4 arms, of which one is measured before and two are the same recipe; the interrupted one twice
     assert ran.count("ran") == 12 and ran.count("stopped") == 1
-    assert evidence.check("wordy", folder=tmp_path / "e") == first
+    assert evidence.check("wordy", jobs=1, folder=tmp_path / "e") == first
     assert len(ran) == 13
+
+
+def test_arms_at_once_are_arms_one_by_one(method: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    evidence.freeze("wordy", tmp_path / "e")
+    found = []
+    for jobs in (1, 3):
+        monkeypatch.setenv(trial.VARIABLE, str(tmp_path / f"cache{jobs}"))
+        heard: list[str] = []
+        made = evidence.check("wordy", seeds=3, jobs=jobs, folder=tmp_path / "e", listen=lambda e, heard=heard: heard.append(e.kind))
+        assert heard.count("trial") == 12 and "arm" in heard
+        found.append({arm: made["arms"][arm]["metrics"] for arm in made["arms"]})
+    assert found[0] == found[1]
 
 
 def test_another_look_is_another_level(method: Path, tmp_path: Path) -> None:
@@ -243,7 +255,8 @@ def test_measures_are_those_of_the_replies() -> None:
     assert (got["stated"], got["ece"], got["brier"], got["auroc"]) == (5 / 6, 0.0, 0.0, 1.0)
     assert "auroc" not in trial.measured([found[0], found[3]]), "undefined is left out, not made a number"
     passed = trial.passes([rollout(i, k) for i in range(3) for k in range(8)])
-    assert passed == {"pass@1": pytest.approx(1 / 3), "pass@8": pytest.approx(1 / 3), "mixed": 0.0}
+    assert passed == {**dict.fromkeys(("pass@1", "pass@2", "pass@3", "pass@4", "pass@8"), pytest.approx(1 / 3)), "mixed": 0.0}
+    assert set(trial.passes([rollout(0, k) for k in range(3)])) == {"pass@1", "pass@2", "pass@3", "mixed"}
 
 
 def test_the_table_lists_claims_and_the_readme_shows_it_as_it_is() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support import Sums, rollouts_of, start_of, texts, weights_of
-from thinkery.core.errors import InputError
+from thinkery.core.errors import BadConfig, InputError
 from thinkery.engines.local import LocalEngine
 from thinkery.lab import catalogue
 from thinkery.learning import checkpoint, select
@@ -31,7 +31,28 @@ def recipe_of(name: str) -> Recipe:
     return catalogue.load(name).recipe(SETTING)  # type: ignore[no-any-return]
 
 
-TRAINED = [name for name in ALL if hasattr(catalogue.load(name), "recipe")]
+def fits(name: str) -> bool:
+    """Whether a method has a recipe for any task, not only for one of a kind."""
+    try:
+        return hasattr(catalogue.load(name), "recipe") and bool(recipe_of(name))
+    except BadConfig:
+        return False
+
+
+TRAINED = [name for name in ALL if fits(name)]
+PARTICULAR = [name for name in ALL if hasattr(catalogue.load(name), "recipe") and name not in TRAINED]
+
+
+@pytest.mark.parametrize("name", PARTICULAR)
+def test_a_method_for_one_kind_of_task_says_so_and_runs_on_it(name: str, warm: Model) -> None:
+    module = catalogue.load(name)
+    with pytest.raises(BadConfig, match=f"{name} .*'sums'"):
+        module.recipe(SETTING)
+    setting = replace(module.CLAIM.setting, start="tiny")
+    learning = Learning(each(module.recipe(setting), small), setting, start_of(warm))
+    metrics = [learning.step() for _ in range(2)]
+    learning.leave()
+    assert all(m["errors"] == 0 and m["rollouts"] > 0 for m in metrics)
 
 
 def each(recipe: Recipe, change: Callable[[Stage], Stage]) -> Recipe:

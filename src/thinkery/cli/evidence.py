@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..core.errors import InputError
 from ..lab.events import Event
 from ..lab.text import one_line
 from .commands import Flag
@@ -57,7 +58,14 @@ class Arms(View):
 
 
 def check_(
-    method: str, *, seeds: int | None = None, reduced: Flag = False, pilot: Flag = False, json: Flag = False, quiet: Flag = False
+    method: str,
+    *,
+    seeds: int | None = None,
+    reduced: Flag = False,
+    pilot: Flag = False,
+    jobs: int | None = None,
+    json: Flag = False,
+    quiet: Flag = False,
 ) -> int:
     """Check a method's claim: run its arms side by side on the same seeds and judge it. Writes evidence/METHOD.json.
 
@@ -68,13 +76,16 @@ def check_(
         seeds: how many confirmatory seeds; by default as the claim says
         reduced: half of the test problems; the evidence says so
         pilot: other seeds, to set a claim up; nothing is written
+        jobs: arms at once; by default as many as there are processors
         json: one event a line, for machines
         quiet: the last line alone
     """
     from ..lab import evidence
 
+    if jobs is not None and jobs < 1:
+        raise InputError(f"--jobs {jobs}: give at least 1")
     with Arms("json" if json else "quiet" if quiet else "auto") as view:
-        found = evidence.check(method, seeds=seeds, reduced=reduced, pilot=pilot, listen=view)
+        found = evidence.check(method, seeds=seeds, reduced=reduced, pilot=pilot, jobs=jobs, listen=view)
         view(
             Event(
                 "verdict", {k: found[k] for k in ("method", "verdict", "seeds", "scale", "comparisons", "mechanism", "controls", "reasons")}

@@ -134,6 +134,7 @@ class Claim:
     placebo     the name of the arm whose rewards are permuted within each step; None where nothing is rewarded
     config      settings of the last stage, the same for all arms
     problems    of the test split, for each measurement
+    samples     of each of half of them after training, at the stage's temperature, for pass@k; 0: none
     seeds, most   confirmatory seeds by default, and at most
     minutes     of CPU for all arms and seeds
     paper       what the paper reports, in its own setting: never the same quantity
@@ -151,6 +152,7 @@ class Claim:
     config: Mapping[str, Any] = field(default_factory=dict)
     gates: Gates = Gates()
     problems: int = 400
+    samples: int = 0
     seeds: int = 10
     most: int = 20
     minutes: float = 30.0

@@ -8,10 +8,12 @@ revision, whose seeds are others. Nobody writes these files by hand: `verify` fi
 from __future__ import annotations
 
 import json
+import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,13 @@ from ..learning.checkpoint import storage, write_json
 from ..learning.recipe import Recipe, Setting
 from ..learning.rewards import shuffled
 from . import catalogue
+from .beside import beside
 from .claims import Claim, Judgement, judge
 from .events import Event, Listener, silent
 from .parts import NUMERICS, described, digest, own
 from .recipes import configured, recipe_of
 from .run import versions
-from .trial import Trial, trial
+from .trial import Sizes, Trial, place, started, trial
 from .verdicts import content, evidence_folder, parts, placed, read, stale
 
 SCHEMA = 1
@@ -146,12 +149,14 @@ def check(
     seeds: int | None = None,
     reduced: bool = False,
     pilot: bool = False,
+    jobs: int | None = None,
     folder: Path | None = None,
     listen: Listener = silent,
 ) -> dict[str, Any]:
     """Run a claim's arms side by side, seed by seed, and judge it. What was run before is not run again.
 
-    `pilot`: seeds for setting it up; nothing is written. `reduced`: half of the test problems. Returns what evidence/ID.json holds.
+    `jobs`: arms at once, each in a process of its own; None: as many as there are processors. `pilot`: seeds for setting it up; nothing
+    is written. `reduced`: half of the test problems. Returns what evidence/ID.json holds.
     Raises BadConfig where a confirmatory run is not frozen as it is.
     """
     it = subject(name, folder)
@@ -163,7 +168,7 @@ def check(
     before = read(it.evidence) if not pilot and it.evidence.is_file() else None
     problems = round(claim.problems * REDUCED) if reduced else claim.problems
     numbers = seeds_of(wanted, "pilot" if pilot else "confirmatory", fixed["revision"])
-    trials = _trials(it, numbers, problems, listen)
+    trials = _trials(it, numbers, problems, jobs or cores(), listen)
     done = len(trials[claim.baseline])
     scale = "pilot" if pilot else "reduced" if reduced or done < claim.seeds else "miniature"
     looks = _looks(before, fixed, scale, done)
@@ -177,7 +182,12 @@ def _looks(before: Mapping[str, Any] | None, fixed: Mapping[str, Any], scale: st
     return kept if kept and kept[-1] == done and before is not None and before["scale"] == scale else [*kept, done]
 
 
-def _trials(it: Subject, seeds: Sequence[int], problems: int, listen: Listener) -> dict[str, list[Trial]]:
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _trials(it: Subject, seeds: Sequence[int], problems: int, jobs: int, listen: Listener) -> dict[str, list[Trial]]:
     """The trials of each arm, seed by seed, all arms equally many; fewer than wanted where the claim's CPU minutes are used up."""
     found: dict[str, list[Trial]] = {arm: [] for arm in it.arms}
     spent = 0.0
@@ -185,13 +195,18 @@ def _trials(it: Subject, seeds: Sequence[int], problems: int, listen: Listener) 
         if n and spent * (n + 1) / n > 60 * it.claim.minutes:
             listen(Event("warning", {"text": f"{n} seeds took {spent / 60:.1f} of {it.claim.minutes:g} CPU minutes; no more are run"}))
             break
-        for arm in it.arms:
-            tick = lambda share, arm=arm, n=n: listen(Event("arm", {"arm": arm, "seed": n + 1, "of": len(seeds), "share": share}))
-            setting = replace(it.claim.setting, seed=seed)
-            made = trial(it.recipe(arm, setting), setting, problems, arm == it.claim.baseline, tick)
-            found[arm].append(made)
+        setting, about = replace(it.claim.setting, seed=seed), {"seed": n + 1, "of": len(seeds)}
+        started(setting)  # once, before the arms are
+        what = {arm: (it.recipe(arm, setting), setting, Sizes(problems, it.claim.samples, arm == it.claim.baseline)) for arm in it.arms}
+        places = {arm: place(*what[arm]) for arm in it.arms}
+        same = {arm: [a for a in it.arms if places[a] == places[arm]] for arm in it.arms}
+        distinct = [arm for arm in it.arms if same[arm][0] == arm]
+        tick = lambda i, share, about=about, distinct=distinct: listen(Event("arm", {"arm": distinct[i], **about, "share": share}))
+        for i, made in beside([partial(trial, *what[arm]) for arm in distinct], jobs, tick):
+            for arm in same[distinct[i]]:
+                found[arm].append(made)
+                listen(Event("trial", {"arm": arm, **about, "metrics": dict(made.metrics)}))
             spent += made.cpu_s
-            listen(Event("trial", {"arm": arm, "seed": n + 1, "of": len(seeds), "metrics": dict(made.metrics)}))
     return found
 
 

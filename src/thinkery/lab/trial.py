@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from ..learning.loop import Learning
 from ..learning.recipe import Optimizer, Recipe, Setting, Stage, WarmStart
 from ..models.model import Model
 from ..tasks import Task
+from .beside import Tick
 from .loading import load_model
 from .metrics import auroc, brier, ece, pass_at_k
 from .parts import NUMERICS, code_in, described, digest
@@ -29,6 +30,7 @@ VARIABLE = "THINKERY_CACHE"
 POINTS = 25  # of a curve that is kept
 CURVES = ("accuracy", "reward", "length")
 SAMPLES = 8  # of a problem, for the gates
+TRIES = (1, 2, 3, 4, 8, 16, 32, 64, 128, 256)  # k of pass@k, as far as there are samples
 
 
 def cache_folder() -> Path:
@@ -81,7 +83,7 @@ def started(setting: Setting) -> Model:
 class Trial:
     """What came of one arm and seed.
 
-    metrics   after training, on the test split, greedy
+    metrics   after training, on the test split, greedy; pass@k and mixed are sampled
     before    the same before, with pass@1, pass@8 and the share of mixed groups, sampled; only of a baseline
     curves    at most POINTS means over the steps, by metric
     """
@@ -94,40 +96,57 @@ class Trial:
     cpu_s: float
 
 
-def trial(recipe: Recipe, setting: Setting, problems: int, gates: bool, tick: Callable[[float], None]) -> Trial:
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured: `problems` and `samples` as a claim says; `gates`: the start, too."""
+
+    problems: int
+    samples: int
+    gates: bool
+
+
+def place(recipe: Recipe, setting: Setting, sizes: Sizes) -> Path:
+    """Where a trial lies in the cache, by its content."""
+    what = [described(recipe), described(setting)]
+    about = [NUMERICS, what, code_in(*what), sizes.problems, *([sizes.samples] if sizes.samples else []), sizes.gates, _machine()]
+    return cache_folder() / "trials" / f"{digest(about)}.json"
+
+
+def trial(recipe: Recipe, setting: Setting, sizes: Sizes, tick: Tick) -> Trial:
     """Train and measure, or take it from the cache, where it lies by its content: recipe, setting, the code of both, sizes, versions.
 
     `tick` hears the share done. Raises what training raises, and BadData for a reply that could not be measured.
     """
-    what = [described(recipe), described(setting)]
-    about = [NUMERICS, what, code_in(*what), problems, gates, _machine()]
-    path = cache_folder() / "trials" / f"{digest(about)}.json"
+    path = place(recipe, setting, sizes)
     if path.is_file():
         try:
             return Trial(**json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, TypeError) as error:
             raise BadData(path, f"not a trial ({error}); delete it") from error
-    found = _trial(recipe, setting, problems, gates, tick)
+    found = _trial(recipe, setting, sizes, tick)
     with storage(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, vars(found))
     return found
 
 
-def _trial(recipe: Recipe, setting: Setting, problems: int, gates: bool, tick: Callable[[float], None]) -> Trial:
+def _trial(recipe: Recipe, setting: Setting, sizes: Sizes, tick: Tick) -> Trial:
     began, model = time.process_time(), started(setting)
     learning, history = Learning(recipe, setting, model), list[dict[str, float]]()
     last = recipe.flat()[-1]
     before: dict[str, float] = {}
     try:
-        if gates:
-            before = measured(rollouts_of(learning, last, problems)) | passes(rollouts_of(learning, last, problems // 2, SAMPLES))
+        if sizes.gates:
+            before = measured(rollouts_of(learning, last, sizes.problems))
+            before |= passes(rollouts_of(learning, last, sizes.problems // 2, SAMPLES))
         while not learning.done:
             history.append(learning.step())
             tick(len(history) / learning.steps)
     finally:
         learning.leave()
-    metrics = measured(rollouts_of(learning, last, problems))
+    metrics = measured(rollouts_of(learning, last, sizes.problems))
+    if sizes.samples:
+        metrics |= passes(rollouts_of(learning, last, sizes.problems // 2, sizes.samples))
     curves = {name: thinned([m[name] for m in history if name in m]) for name in CURVES}
     return Trial(metrics, before, curves, len(history), learning.state.tokens, time.process_time() - began)
 
@@ -171,15 +190,14 @@ def measured(found: Sequence[Rollout]) -> dict[str, float]:
 
 
 def passes(found: Sequence[Rollout]) -> dict[str, float]:
-    """pass@1, pass@8 and the share of problems that some samples solve and some do not."""
+    """pass@k for the k of TRIES that there are samples for, and the share of problems that some samples solve and some do not."""
     groups: dict[int, list[float]] = {}
     for r in found:
         groups.setdefault(r.index, []).append(score(r))
     mean = lambda values: sum(values) / len(groups)
-    passed = {f"pass@{k}": mean([pass_at_k(len(g), sum(x >= 1 for x in g), k) for g in groups.values()]) for k in (1, SAMPLES)}
-    return passed | {
-        "mixed": mean([float(min(g) < max(g)) for g in groups.values()]),
-    }
+    fewest = min(map(len, groups.values()))
+    passed = {f"pass@{k}": mean([pass_at_k(len(g), sum(x >= 1 for x in g), k) for g in groups.values()]) for k in TRIES if k <= fewest}
+    return passed | {"mixed": mean([float(min(g) < max(g)) for g in groups.values()])}
 
 
 def thinned(values: Sequence[float]) -> list[float]:

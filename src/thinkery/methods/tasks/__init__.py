@@ -1,0 +1,1 @@
+"""Methods whose novelty is what is trained on: generators, curricula, benchmarks."""
