@@ -42,6 +42,7 @@ def compare_(
     n: int = 200,
     out: Path | None = None,
     stop: Literal["early"] | None = None,
+    pairs: Flag = False,
     skip_unfit: Flag = False,
     size: Size = "tiny",
     workers: str = "auto",
@@ -81,6 +82,7 @@ def compare_(
         n: test problems
         out: the folder of everything; by default runs/compare-TASK
         stop: early: an arm that is surely worse than the leader gets no further seeds
+        pairs: every two methods after the first are combined, too, to see whether they add up
         skip_unfit: leave out methods that cannot run in this setting
         size: how much is done by default: steps, problems and samples a step
         workers: processes; auto is one for each core
@@ -111,7 +113,7 @@ def compare_(
     prepared = prepare(
         Design(
             methods=methods, task=_task(task, data, question, answer, verifier, solution, skip_bad), model=model, seeds=seeds, steps=steps,
-            budget=None if budget is None else tokens(budget), n=n, out=out, stop=stop, skip_unfit=skip_unfit,
+            budget=None if budget is None else tokens(budget), n=n, out=out, stop=stop, pairs=pairs, skip_unfit=skip_unfit,
             config=_config(config, set or []), size=size, workers=workers, solver=solver, device=device, dtype=dtype,
             memory=Memory(lora, lora_alpha, quantize, checkpointing or None, fit), thinking=thinking, system=system, engine=engine,
             doctor_stops=not no_doctor,

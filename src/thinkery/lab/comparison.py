@@ -10,6 +10,7 @@ from itertools import combinations
 from typing import Any
 
 from .evaluation import Evaluation, wilson
+from .interactions import Interaction, interactions
 from .metrics import brier, ece, majority, pass_at_k
 from .statistics import ALPHA, Difference, EProcess, detectable, holm, paired, t_interval, threshold
 from .text import duration, percent
@@ -189,6 +190,10 @@ class Comparison:
         adjusted = holm([d.p for *_, d in found])
         return [Pair(*f, p) for f, p in zip(found, adjusted)]
 
+    def interactions(self) -> list[Interaction]:
+        """What combinations of two bring beyond what each brings alone, where both were measured alone, too."""
+        return interactions(self.arms[0].method, {arm.method: arm.seeds for arm in self.arms})
+
     def spread(self) -> float | None:
         """The standard deviation of a paired difference between seeds, over all pairs; None where no pair has two seeds."""
         squares = []
@@ -239,7 +244,12 @@ class Comparison:
         names = [arm.method for arm in self.arms if arm.accuracy == best]
         n = f"{self.about['n']} problems, {self.seeds} {'seed' if self.seeds == 1 else 'seeds'}"
         lead = f"{', '.join(names)} {'has' if len(names) == 1 else 'have'} the highest accuracy: {percent(best)} ({n})"
-        out = [f"{lead}; before training it was {percent(self.start.accuracy)}.", *self._differences(), *self._cost()]
+        out = [
+            f"{lead}; before training it was {percent(self.start.accuracy)}.",
+            *self._differences(),
+            *map(combined, self.interactions()),
+            *self._cost(),
+        ]
         size = max((int(v) for v in self.start.values("parameters")), default=0)
         if size < SMALL:
             meaning = "mostly shows when it uses what it knows, not new skill: the order may be another one for a larger model."
@@ -306,6 +316,11 @@ class Comparison:
                 {"a": p.a, "b": p.b, **{k: finite(v) for k, v in asdict(p.difference).items()}, "p_holm": p.adjusted, "real": p.real}
                 for p in self.pairs()
             ],
+            "interactions": [
+                {"a": x.a, "b": x.b, "alone": list(x.alone), "kind": x.kind, "p_holm": x.adjusted}
+                | {name: {k: finite(v) for k, v in asdict(d).items()} for name, d in (("together", x.together), ("beyond", x.beyond))}
+                for x in self.interactions()
+            ],
             "spread": self.spread(),
             "detectable": finite(self.detectable()),
             "summary": self.words(),
@@ -319,6 +334,16 @@ class Comparison:
         seeds = [{"seed": s, **asdict(m)} for s, m in arm.seeds.items()]
         curves = [{"seed": s, "points": [list(p) for p in c]} for s, c in arm.curves.items()]
         return {"method": arm.method, "means": means, "dropped": arm.dropped, "seeds": seeds, "curves": curves}
+
+
+def combined(x: Interaction) -> str:
+    """One combination in a sentence."""
+    sum_, d = sum(x.alone), x.beyond
+    within = "" if d.n < 2 else f" (95 % interval {span(d.low, d.high, True)})"
+    return (
+        f"{x.a} and {x.b} together gain {points(x.together.mean)} points, {points(x.alone[0])} and {points(x.alone[1])} alone: "
+        f"{points(x.together.mean - sum_)} beyond the sum{within}, {x.kind}."
+    )
 
 
 def smallest(spread: float, seeds: int, arms: int) -> float:

@@ -57,6 +57,16 @@ def _shown(found: Comparison) -> dict[str, Any]:
             }
             for p in found.pairs()
         ],
+        "interactions": [
+            {
+                "name": clean(f"{x.a} + {x.b}"),
+                "gains": [points(x.alone[0]), points(x.alone[1]), points(x.together.mean), points(x.beyond.mean)],
+                "interval": span(x.beyond.low, x.beyond.high, True) if x.beyond.n > 1 else "one seed",
+                "kind": x.kind,
+            }
+            for x in found.interactions()
+        ],
+        "first": clean(found.arms[0].method),
         "charts": list(_charts(found)),
         "names": [clean(arm.method) for arm in found.arms],
         "problem": _problem(found),

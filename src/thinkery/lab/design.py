@@ -13,6 +13,7 @@ from ..learning.recipe import Recipe, Setting
 from ..tasks import Task
 from . import catalogue, fitness
 from .comparison import SAMPLES, SPREAD, START, Arm, Comparison, Measured, assumed, finite, smallest
+from .interactions import pairs_of
 from .loading import task_of
 from .manner import settings_of
 from .memory import Memory, job_of
@@ -36,6 +37,7 @@ class Design:
     n            test problems
     out          folder of everything; by default runs/compare-TASK. What is done there already is not done again
     stop         "early": an arm that is surely worse than the leader gets no further seeds
+    pairs        every two methods after the first are combined, too, where they can be: whether they add up
     skip_unfit   leave out methods that cannot run in this setting, instead of refusing
 
     The rest is as `train` has it.
@@ -50,6 +52,7 @@ class Design:
     n: int = 200
     out: str | Path | None = None
     stop: str | None = None
+    pairs: bool = False
     skip_unfit: bool = False
     config: Mapping[str, Any] = field(default_factory=dict)
     size: str = "tiny"
@@ -213,12 +216,14 @@ class ComparisonPlan:
 def prepare(design: Design) -> Prepared:
     """Find methods and task, and what does not fit. Raises InputError naming each method that cannot run, and what does not fit in memory."""
     task = task_of(design.task)
-    names = [label(m) for m in design.methods]
+    made = pairs_of(design.methods) if design.pairs else []
+    methods = [*design.methods, *made]
+    names = [label(m) for m in methods]
     for name in names:
         if names.count(name) > 1 or name == START:
             raise InputError(f"two arms would be named {name!r}; name each method once, and give files of your own other names")
     recipes, unfit = dict[str, Recipe](), dict[str, str]()
-    for method in design.methods:
+    for method in methods:
         for part in method.split("+"):
             catalogue.load(part)  # a wrong name is a mistake, whatever may be left out
         try:
@@ -226,9 +231,9 @@ def prepare(design: Design) -> Prepared:
             fitness.check(recipes[method], task, design.model)
         except InputError as error:
             unfit[label(method)] = str(error)
-    arms = tuple(m for m in design.methods if label(m) not in unfit)
+    arms = tuple(m for m in methods if label(m) not in unfit)
     told = "".join(f"\n  {name}: {reason}" for name, reason in unfit.items())
-    if unfit and not design.skip_unfit:
+    if not design.skip_unfit and any(label(m) in unfit for m in design.methods):
         raise InputError(f"these methods cannot run in this setting:{told}\nGive what they need, or leave them out with --skip-unfit")
     if len(arms) < 2:
         raise InputError(
