@@ -149,7 +149,7 @@ def test_the_question_or_more_than_the_answer_earns_nothing(name):
         for text in (
             p.question.prompt,
             p.question.prompt + "#",
-            p.answer + "#x",
+            p.answer + ("#y" if p.answer == "x" else "#x"),
             p.answer + "1",
             f"{p.answer} or #",
             f"{p.answer} {p.answer}",

@@ -9,19 +9,31 @@ from typing import Any
 from ..core.errors import BadConfig, UnknownName
 from .addition import Addition
 from .base import CORRUPTED, SPLITS, Task, split_of
+from .boxes import Boxes
+from .calendar import Calendar
 from .chain import Chain
 from .checkers import CHECKERS
 from .countdown import Countdown
+from .equations import Equations
+from .facts import FactWorld
 from .files import FileTask, is_path, load_file
 from .generated import Generated
+from .grid import Grid
 from .gym import GYM, gym_listing, load_gym
+from .hops import Hops
+from .household import Household
 from .logic import Logic
+from .operators import Operators
+from .ordering import Ordering
 from .puzzle import Puzzle
 from .python_fix import PythonFix
 from .python_output import PythonOutput
+from .python_synth import PythonSynth
 from .real import DATASETS, found, from_hub, load_dataset
 from .real.hub import PREFIX
 from .sat import Sat
+from .schedule import Schedule
+from .tables import Tables
 from .verifiers import VERIFIERS, verifier
 
 __all__ = [
@@ -42,7 +54,29 @@ __all__ = [
 ]
 
 TASKS: dict[str, type[Generated[Any]]] = {
-    task.name: task for task in (Addition, Chain, Countdown, Logic, Puzzle, PythonFix, PythonOutput, Sat)
+    task.name: task
+    for task in (
+        Addition,
+        Boxes,
+        Calendar,
+        Chain,
+        Countdown,
+        Equations,
+        FactWorld,
+        Grid,
+        Hops,
+        Household,
+        Logic,
+        Operators,
+        Ordering,
+        Puzzle,
+        PythonFix,
+        PythonOutput,
+        PythonSynth,
+        Sat,
+        Schedule,
+        Tables,
+    )
 }
 
 VERIFIERS.update(CHECKERS)

@@ -152,6 +152,8 @@ class Machine:
                 return operator.getitem(left, right)
             if isinstance(left, range) or isinstance(right, range):
                 raise Fault("a range can only be gone through")
+            if isinstance(op, ast.Mult) and (isinstance(left, list) or isinstance(right, list)):
+                raise Fault("a list cannot be multiplied")
             return bounded(OPERATORS[type(op)](left, right))
         except (TypeError, ValueError, IndexError, ZeroDivisionError, KeyError) as error:
             raise Fault(f"{type(error).__name__}: {error}".lower()) from None
@@ -161,6 +163,8 @@ class Machine:
         if not isinstance(function, ast.FunctionDef):
             if name not in BUILTINS:
                 raise Fault(f"there is no function {name}")
+            if any(isinstance(v, range) and len(v) > STEPS for v in values):
+                raise Fault("a range is too long")
             try:
                 return BUILTINS[name](*values)
             except (TypeError, ValueError, OverflowError) as error:
@@ -192,6 +196,10 @@ def bounded(value: Any) -> Any:
     if isinstance(value, list):
         if len(value) > LONGEST:
             raise Fault("a list became too long")
+        if not all(isinstance(v, int) for v in value):
+            raise Fault("a list may hold numbers only")
+    elif not isinstance(value, int):
+        raise Fault("a range can only be gone through")
     elif abs(value) > LARGEST:
         raise Fault("a number became too large")
     return value

@@ -123,7 +123,7 @@ def posed_in(notation: str, people: list[str], claims: tuple[Claim, ...], asked:
         return "".join(f"{p} says {s}. " for p, s in zip(people, said)) + f"is {asked} honest?"
     if notation == "symbols":
         return "".join(f"{p}:{s};" for p, s in zip(people, said)) + f"{asked}?"
-    return f"who|{'|'.join(people)}\nsays|{'|'.join(said)}\n{asked}?"
+    return f"who,{','.join(people)}\nsays,{','.join(said)}\n{asked}?"
 
 
 def case(notation: str, people: tuple[str, ...], world: tuple[bool, ...]) -> str:
@@ -132,7 +132,7 @@ def case(notation: str, people: tuple[str, ...], world: tuple[bool, ...]) -> str
         return f"if {' '.join(p for p, honest in zip(people, world) if not honest) or 'none'} lie:"
     if notation == "symbols":
         return "".join(p if honest else "~" + p for p, honest in zip(people, world)) + ":"
-    return "".join("01"[honest] for honest in world) + "|"
+    return "".join("01"[honest] for honest in world) + ":"
 
 
 def family(people: list[str], claims: tuple[Claim, ...], asked: str) -> str:

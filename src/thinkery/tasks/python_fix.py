@@ -18,6 +18,7 @@ TOKEN = re.compile(r"(?<=x)[+\-*%](?=[=x0-9i])|[<>]|[0-9]+")
 SWAPS = {"+": "-*", "-": "+*", "*": "+-", "%": "+*", "<": ">", ">": "<"}
 WIDEST = 24  # characters of a line, its end included
 LAST = " return x"
+FUNCTION = re.compile("def " + TEXT.pattern)
 
 Tests = tuple[tuple[int, int], ...]
 
@@ -67,7 +68,7 @@ class PythonFix(Generated[Spec]):
 
     def verify(self, problem: Problem, reply: Reply, rollout: Rollout | None = None) -> Verdict:
         """See Task."""
-        return checked(reply, TEXT, "function", lambda tail: fault(tail, problem.data[1]))
+        return checked(reply, FUNCTION, "function", lambda tail: fault(tail, problem.data[1]))
 
     def written(self, problem: Problem, style: str, stream: Stream) -> str:
         """See Generated. "verbose" first tells what the broken function gives; "corrupted" changes a token without mending it."""

@@ -80,8 +80,8 @@ def program_of(count: int, stream: Stream) -> str:
     kind = stream.below(4)
     if kind == 0 and count >= 4:  # a function of one line, called once
         body = statements(count - 4, names, fresh, stream)
-        lines += [*body, "def f(x):", f" return {term(['x'], stream)}", f"{fresh[0]}=f({stream.choice(names)})"]
-        printed = fresh[0]
+        lines += [*body, "def f(x):", f" return {term(['x'], stream)}", f"y=f({stream.choice(names)})"]
+        printed = "y"
     elif kind == 1 and count >= 3:  # a list that grows
         body = statements(count - 3, names, fresh, stream)
         lines += [f"l=[{stream.below(10)},{stream.choice(names)}]", *body, f"l.append({stream.choice(names)})"]

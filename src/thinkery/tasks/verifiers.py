@@ -29,6 +29,7 @@ OPENING = re.compile(
 ALSO = re.compile(r"(?: +|[\s*`$)\]}.:,;]*(?:(?:or|and)\s|[/&,])\s*)[(\[]?[A-E]\b")
 LISTED = re.compile(r"\(([A-E])\)")
 STARTED = re.compile(r"[\s*`]*(?:\(([A-E])\)|([A-E])[).:])")
+BESIDE = re.compile(r"[\s*`,;/&]*(?:(?:or|and)\s+)?(?:\(([A-E])\)|([A-E])[).:]|([A-E])(?![A-Za-z ]))")
 
 
 class Check(Protocol):
@@ -131,15 +132,29 @@ def behind_marker(tail: str) -> str | None:
 
 
 def chosen(text: str) -> str | None:
-    """The letter in a reply without marker: alone, alone on the last line, at the start as "B.", or the last "(B)"."""
+    """The letter in a reply without marker: alone, alone on the last line, at the start as "B.", or the last "(B)". None for a list."""
     lines = text.strip().splitlines()
     for part in (text, lines[-1] if lines else ""):
         if alone := LETTER.fullmatch(part):
             return alone[1]
     if start := STARTED.match(text):
-        return start[1] or start[2]
-    listed = LISTED.findall(text)
-    return listed[-1] if listed else None
+        letter = start[1] or start[2]
+        return letter if single(text, start.end(), letter) and not any(openers(lines) - {letter}) else None
+    listed = list(LISTED.finditer(text))
+    if not listed or (len(listed) > 1 and not single(text, listed[-2].end(), listed[-1][1])):
+        return None
+    return listed[-1][1]
+
+
+def single(text: str, end: int, letter: str) -> bool:
+    """Whether no other letter stands right behind: "(A) (B)" names two."""
+    beside = BESIDE.match(text, end)
+    return beside is None or letter in beside.groups()
+
+
+def openers(lines: list[str]) -> set[str]:
+    """The letters that lines open with, as in a list of the choices."""
+    return {m[1] or m[2] for line in lines if (m := STARTED.match(line))}
 
 
 # ---- set: the same elements in any order

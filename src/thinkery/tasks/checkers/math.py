@@ -24,7 +24,8 @@ BOMBS: set[str] = set()  # answers that brought a worker down
 LONGEST = 1_000  # characters of an answer
 FORMULA = re.compile(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<!\\)\$(.+?)(?<!\\)\$", re.DOTALL)
 MARKER = re.compile(rf"#{{4}}|{NAMED}|\\fbox\s?\{{", re.IGNORECASE)
-PLAIN_NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
+PLAIN_NUMBER = re.compile(r"[-+]?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?")
+EXPRESSION = re.compile(r"[\\^=({\[]|\S\s+[-+*/]\s+\S|[0-9][A-Za-z]+\s+[-+*/]")  # rather than a sentence with a number in it
 WORDS = re.compile(r"\s*(?:\\(?:text|mathrm|textbf|mathbf)\s*\{)?\(?\s*([A-Za-z][A-Za-z '.-]*?)\s*\)?\}?\s*")
 SPELLED = re.compile(r"\\(?:left|right|displaystyle|,|;|!|:|quad)(?![A-Za-z])|~|\s+")
 FINAL = " \n\t.,;:*"
@@ -40,9 +41,9 @@ def answers(text: str) -> Iterator[str]:
         lines = [line for line in text.strip().splitlines() if line.strip()]
         found = inside(formulas[-1]) if formulas else lines[-1] if lines else ""
         if not formulas and len(lines) == 1 and " " in found.strip() and not WORDS.fullmatch(found):
-            found = found if re.search(r"[\\^=({\[]", found) or not re.search("[A-Za-z]{2}", found) else read_number(found) or found
+            found = found if EXPRESSION.search(found) or not re.search("[A-Za-z]{2}", found) else read_number(found) or found
     found = bare(found)
-    if found and len(found) <= LONGEST:
+    if found and len(found) <= LONGEST and not any(c.isdecimal() and not c.isascii() for c in found):
         yield found
 
 

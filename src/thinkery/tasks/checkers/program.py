@@ -37,18 +37,43 @@ def passed(code: str, tests: str, seconds: float = SECONDS) -> Verdict:
 # ---- gold texts
 
 
-def free_names(tests: str) -> list[str]:
-    """Names that tests use and do not define."""
-    names = [n for n in ast.walk(ast.parse(tests)) if isinstance(n, ast.Name)]
+def tested_names(tests: str) -> list[str]:
+    """The program's names that tests use: those that they do not define, or else the one built-in's that all their asserts are about."""
+    tree = ast.parse(tests)
+    names = [n for n in ast.walk(tree) if isinstance(n, ast.Name)]
     bound = {n.id for n in names if not isinstance(n.ctx, ast.Load)}
-    for node in ast.walk(ast.parse(tests)):
+    for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             bound.add(node.name)
         elif isinstance(node, ast.arg):
             bound.add(node.arg)
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
             bound |= {(a.asname or a.name).partition(".")[0] for a in node.names}
-    return sorted({n.id for n in names if isinstance(n.ctx, ast.Load) and not hasattr(builtins, n.id)} - bound)
+    used = {n.id for n in names if isinstance(n.ctx, ast.Load)} - bound
+    return sorted(n for n in used if not hasattr(builtins, n)) or sorted(replaced(tree) & used)
+
+
+def replaced(tree: ast.Module) -> set[str]:
+    """The built-in that a program is to replace, as in `assert sorted(sum(1, 2)) == …`: the innermost call, one and the same in all."""
+    found = set[str]()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assert):
+            left = node.test.left if isinstance(node.test, ast.Compare) else node.test
+            calls = [n for n in ast.walk(left) if isinstance(n, ast.Call)]
+            inner = [c for c in calls if not any(isinstance(n, ast.Call) for a in (*c.args, *c.keywords) for n in ast.walk(a))]
+            found |= {c.func.id if isinstance(c.func, ast.Name) else "" for c in inner}
+    return found if len(found) == 1 and hasattr(builtins, *found) else set()
+
+
+def defines(code: str, name: str) -> bool:
+    """Whether a program that Python can read gives a name of its own to something, at its top."""
+    for node in ast.parse(code).body:
+        named = [getattr(node, "name", None), *(t.id for t in getattr(node, "targets", ()) if isinstance(t, ast.Name))]
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            named += [a.asname or a.name for a in node.names]
+        if name in named:
+            return True
+    return False
 
 
 def read_cases(text: str) -> dict[str, Any] | None:
@@ -75,7 +100,7 @@ def gold_of(text: str) -> str | None:
     if read_cases(text) is not None:
         return text
     try:
-        return text if free_names(text) and "assert" in text else None
+        return text if tested_names(text) and "assert" in text else None
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 

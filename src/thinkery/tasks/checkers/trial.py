@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
 import re
 import time
 from collections.abc import Callable
@@ -10,10 +12,11 @@ from typing import Any
 from ...tools.python import Result
 from ...tools.sandbox import Session, Stopped, reader, session
 from .judge import SHOWN
-from .program import free_names, read_cases
+from .program import defines, read_cases, tested_names
 
 PLAIN = (int, float, complex, str, bytes, bool, type(None))
 MANY = (list, tuple, set, frozenset)
+THEIRS = "_program_"  # before a name in the tests that is the program's
 UNMADE = re.compile(r"<(?:function|class|bound method|built-in)\b")
 
 
@@ -43,6 +46,7 @@ class Clock:
 def by_script(code: str, tests: str, clock: Clock) -> Result:
     """Python tests: what they call and do not define is the program's."""
     lack: list[Result] = []
+    names = tested_names(tests)
 
     def served(name: str) -> Callable[..., Any]:
         def ask(*arguments: Any, **named: Any) -> Any:
@@ -56,10 +60,11 @@ def by_script(code: str, tests: str, clock: Clock) -> Result:
         return ask
 
     with session(clock.seconds) as program, session(clock.seconds) as tester:
-        defined = program.run(code)
+        defined = begun(program, code, names)
         if defined.ended != "done":
             return defined
-        found = tester.run(tests, functions={name: served(name) for name in free_names(tests)})
+        renamed = ast.unparse(Renamed(names).visit(ast.parse(tests)))
+        found = tester.run(renamed, functions={THEIRS + name: served(name) for name in names})
     return lack[0] if lack else found
 
 
@@ -67,11 +72,11 @@ def by_calls(code: str, cases: dict[str, Any], clock: Clock) -> Result:
     """Arguments and what a function gives for them; a list may stand for a tuple, as JSON has none."""
     name = cases["fn_name"]
     with session(clock.seconds) as program:
-        defined = program.run(code)
+        inside = re.search(r"^class Solution\b", code, re.MULTILINE)
+        defined = begun(program, code, [] if inside else [name])
         if defined.ended != "done":
             return defined
-        if re.search(r"^class Solution\b", code, re.MULTILINE):
-            name = f"Solution().{name}"
+        name = f"Solution().{name}" if inside else name
         for arguments, wanted in zip(cases["inputs"], cases["outputs"]):
             try:
                 clock.check()
@@ -96,6 +101,24 @@ def by_printing(code: str, cases: dict[str, Any], clock: Clock) -> Result:
         if lines(found.output) != lines(wanted):
             return Result("error", error=f"printed {found.output[:60]!r}, not {wanted[:60]!r}")
     return Result("done")
+
+
+def begun(program: Session, code: str, names: list[str]) -> Result:
+    """How a program's definitions ended: an error if it leaves to a built-in function what it was to define."""
+    result = program.run(code)
+    missing = [n for n in names if hasattr(builtins, n) and not defines(code, n)] if result.ended == "done" else []
+    return Result("error", error=f"the program defines no {missing[0]}") if missing else result
+
+
+class Renamed(ast.NodeTransformer):
+    """Tests that call the program's functions by names of their own, for no function can be put in a built-in's place."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:  # noqa: N802 (ast's way)
+        """The node, renamed if it is one of them."""
+        return ast.copy_location(ast.Name(THEIRS + node.id, node.ctx), node) if node.id in self.names else node
 
 
 def crossing(program: Session, name: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
