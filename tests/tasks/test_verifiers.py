@@ -165,6 +165,15 @@ def test_exact_compares(gold, text, same):
         ("answer: A B C D E", None),
         ("answer: B C", None),
         ("Because", None),
+        # several different letters are no choice
+        ("(A)(B)(C)(D)(E)", None),
+        ("(A) (B) (C) (D) (E)", None),
+        ("(A), (B) or (C)", None),
+        ("so (A) or (B)", None),
+        ("A. cats\nB. dogs\nC. birds", None),
+        ("(B) (B)", "B"),
+        ("(B) because (A) is wrong", "B"),
+        ("B. A vitamin", "B"),
     ],
 )
 def test_choice_reads(text, parsed):

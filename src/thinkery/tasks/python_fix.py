@@ -13,7 +13,7 @@ from .base import CORRUPTED
 from .generated import Generated, checked, laid_out, posed, span
 from .mini_python import TEXT, Fault, Machine, statements
 
-TESTS = 3
+INPUTS = (0, 2, 5, 7, 9)  # of the tests, always the same: so a prompt tells its family
 TOKEN = re.compile(r"(?<=x)[+\-*%](?=[=x0-9i])|[<>]|[0-9]+")
 SWAPS = {"+": "-*", "-": "+*", "*": "+-", "%": "+*", "<": ">", ">": "<"}
 WIDEST = 24  # characters of a line, its end included
@@ -27,17 +27,17 @@ Tests = tuple[tuple[int, int], ...]
 class Spec:
     """lines   of the function between its first and its return, from and to"""
 
-    lines: tuple[int, int] = (1, 3)
+    lines: tuple[int, int] = (2, 4)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "lines", span("lines", self.lines, 1, 12))
+        object.__setattr__(self, "lines", span("lines", self.lines, 2, 12))
 
 
 class PythonFix(Generated[Spec]):
-    """Prompt `def f(x):\\n x=x+3\\n return x\\nf(2)=6;f(4)=12;f(1)=3?`, reply `x=x+3>x=x*3#def f(x):\\n x=x*3\\n return x`: the line that
-    is wrong, the line that is right, and the function repaired.
+    """Prompt `def f(x):\\n x+=1\\n x=x+3\\n return x\\nf(2)=9;f(0)=3;f(9)=30;f(5)=18;f(7)=24?`, reply
+    `x=x+3>x=x*3#def f(x):\\n x+=1\\n x=x*3\\n return x`: the line that is wrong, the line that is right, and the function repaired.
 
-    It is run on the tests: any function that passes is right. Difficulty counts lines. Family: the function before it was broken.
+    It is run on the tests: any function that passes is right. Difficulty counts lines. Family: the tests, in any order.
     """
 
     name = "python_fix"
@@ -53,18 +53,17 @@ class PythonFix(Generated[Spec]):
         count = stream.between(*spec.lines)
         while True:
             program = "\n".join(["def f(x):", *(" " + line for line in statements(count, ["x"], [], stream)), LAST])
-            inputs = stream.sample(range(10), TESTS)
             broken = mutated(program, stream)
             try:
-                tests = tuple((x, value(program, x)) for x in inputs)
+                tests = tuple((x, value(program, x)) for x in stream.sample(INPUTS, len(INPUTS)))
             except Fault:
                 yield None
                 continue
             if not fault(broken, tests) or any(abs(y) > 999 for _, y in tests):
                 yield None
                 continue
-            asked = ";".join(f"f({x})={y}" for x, y in tests)
-            yield posed(f"{broken}\n{asked}?", program, program, count, (broken, tests))
+            asked = [f"f({x})={y}" for x, y in tests]
+            yield posed(f"{broken}\n{';'.join(asked)}?", program, ";".join(sorted(asked)), count, (broken, tests))
 
     def verify(self, problem: Problem, reply: Reply, rollout: Rollout | None = None) -> Verdict:
         """See Task."""

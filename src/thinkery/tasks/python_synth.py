@@ -13,10 +13,9 @@ from ..core.rng import Stream
 from .base import CORRUPTED
 from .generated import Generated, checked, laid_out, posed, span
 from .mini_python import Fault, Machine, statements
-from .python_fix import FUNCTION, LAST, WIDEST, fault, mutated
+from .python_fix import FUNCTION, INPUTS, LAST, WIDEST, fault, mutated
 
-SHOWN = (0, 2, 5, 7, 9)  # inputs that are tested, always the same: so a prompt tells its family
-UNSEEN = (1, 3, 4, 6, 8)  # inputs that are not
+UNSEEN = (1, 3, 4, 6, 8)  # inputs that are not among those of the tests
 LARGEST = 999  # number on the way
 
 
@@ -45,7 +44,7 @@ class PythonSynth(Generated[Spec]):
     def __init__(self, **spec: Any) -> None:
         super().__init__(**spec)
         most = self.spec.lines[1]
-        self.max_tokens = 2 * len(SHOWN) * 5 * (2 * most + 1) + WIDEST * (most + 2)  # verbose: twice each test's numbers, `-999>`
+        self.max_tokens = 2 * len(INPUTS) * 5 * (2 * most + 1) + WIDEST * (most + 2)  # verbose: twice each test's numbers, `-999>`
 
     def candidates(self, spec: Spec, stream: Stream) -> Iterator[Problem | None]:
         """See Generated."""
@@ -53,19 +52,19 @@ class PythonSynth(Generated[Spec]):
         while True:
             program = "\n".join(["def f(x):", *(" " + line for line in statements(count, ["x"], [], stream)), LAST])
             try:
-                ways = {x: way(program, x) for x in stream.sample(SHOWN, len(SHOWN)) + list(UNSEEN)}
+                ways = {x: way(program, x) for x in stream.sample(INPUTS, len(INPUTS)) + list(UNSEEN)}
             except Fault:
                 yield None
                 continue
             tests = tuple((x, done[-1]) for x, done in ways.items())
-            seen = tests[: len(SHOWN)]
+            seen = tests[: len(INPUTS)]
             trivial = all(x == y for x, y in seen) or len({y for _, y in seen}) == 1
             if trivial or max(abs(n) for done in ways.values() for n in done) > LARGEST:
                 yield None
                 continue
             asked = ";".join(f"f({x})={y}" for x, y in seen)
             lines = tuple(">".join(map(str, ways[x])) for x, _ in seen)
-            yield posed(asked + "?", program, ";".join(sorted(asked.split(";"))), count, (seen, tests[len(SHOWN) :], lines))
+            yield posed(asked + "?", program, ";".join(sorted(asked.split(";"))), count, (seen, tests[len(INPUTS) :], lines))
 
     def verify(self, problem: Problem, reply: Reply, rollout: Rollout | None = None) -> Verdict:
         """See Task."""

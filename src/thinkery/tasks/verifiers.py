@@ -141,7 +141,7 @@ def chosen(text: str) -> str | None:
         letter = start[1] or start[2]
         return letter if single(text, start.end(), letter) and not any(openers(lines) - {letter}) else None
     listed = list(LISTED.finditer(text))
-    if not listed or (len(listed) > 1 and not single(text, listed[-2].end(), listed[-1][1])):
+    if not listed or (len(listed) > 1 and not single(text, listed[-2].end(), listed[-2][1])):
         return None
     return listed[-1][1]
 
