@@ -13,7 +13,7 @@ from thinkery.core.records import Reply
 from thinkery.tasks import verifier
 from thinkery.tasks.checkers.assignment import adds_up, colours, satisfies
 from thinkery.tasks.checkers.plan import simulated
-from thinkery.tasks.checkers.program import defines, tested_names
+from thinkery.tasks.checkers.program import defines, names_tested
 from thinkery.tasks.checkers.rubric import Rubric
 
 
@@ -68,7 +68,7 @@ def test_mathematics(gold: str, text: str, right: int) -> None:
     ("gold", "text", "right"),
     [
         ("12 km", "12000 m", 1),
-        ("12 km", "Answer: 12 kilometres", 0),  # American spelling alone
+        ("12 km", "Answer: 12 kilometres", 1),
         ("12 km", "Answer: 12 kilometers.", 1),
         ("12 km", "12", 0),
         ("12 km", "12 kg", 0),
@@ -120,6 +120,7 @@ LIAR = "class A:\n    def __eq__(self, other): return True\ndef double(x): retur
         (DOUBLE, "def other(x): return 2 * x", 0),
         (DOUBLE, LIAR, 0),
         (DOUBLE, "raise SystemExit(0)", 0),
+        (DOUBLE, "import sys; sys.exit(0)", 0),
         (DOUBLE, "print('all tests passed')", 0),
         (DOUBLE, "", 0),
         (HUMANEVAL, "def double(x): return x + x", 1),
@@ -127,6 +128,8 @@ LIAR = "class A:\n    def __eq__(self, other): return True\ndef double(x): retur
         (HUMANEVAL, "def check(f): pass\ndef double(x): return 0", 0),
         (PRINTING, "print(int(input()) + int(input()))", 1),
         (PRINTING, "a = int(input())\nb = int(input())\nprint(a + b)\nprint()", 1),
+        (PRINTING, "print(int(input()) + int(input()))\nexit()", 1),
+        (PRINTING, "import sys\nsys.exit(0)", 0),
         (PRINTING, "print(5)", 0),
         (PRINTING, "print(int(input()) + int(input()), 'done')", 0),
         (CALLING, "def add(a, b): return a + b", 1),
@@ -171,7 +174,7 @@ def test_what_the_sandbox_lacks_is_an_error_that_names_it() -> None:
     ],
 )
 def test_the_names_that_tests_are_about(tests: str, names: list[str]) -> None:
-    assert tested_names(tests) == names
+    assert names_tested(tests) == names
 
 
 @pytest.mark.parametrize(

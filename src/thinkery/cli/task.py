@@ -82,7 +82,7 @@ def shown(found: list[Audit]) -> None:
     """The audits as a table, then what is wrong, in words."""
     table = Table(show_edge=False)
     for name in ("task", "verifier", "gold refused", "right refused", "wrong paid", "hostile paid", "calls/s", "verdict"):
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", no_wrap=name in ("task", "verdict"))
     for a in found:
         rates = (a.gold, a.false_negatives, a.false_positives, a.hostile)
         cells = (a.task, a.verifier, *map(told, rates), f"{a.calls_per_second:,.0f}", "passes" if a.passed else "FAILS")
@@ -95,11 +95,8 @@ def shown(found: list[Audit]) -> None:
 
 
 def told(rate: Rate) -> str:
-    """Errors of trials with the interval."""
-    if not rate.n:
-        return "—"
-    about = rate.to_dict()
-    return f"{rate.errors}/{rate.n} ({percent(about['low'])} to {percent(about['high'])})"
+    """Errors of trials, with the upper end of the interval."""
+    return f"{rate.errors}/{rate.n} ≤{percent(rate.to_dict()['high'])}" if rate.n else "—"
 
 
 def task_play(

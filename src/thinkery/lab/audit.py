@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ..core.errors import InputError
@@ -16,8 +18,8 @@ from ..tasks.base import SPLITS
 from ..tools.python import encodable
 from ..tools.workers import CheckFailed, call
 from .evaluation import wilson
-from .hostile import HOSTILE
-from .rewrites import demonstrations, guessed, kind_of, near_misses, rewrites, same_text
+from .hostile import HOSTILE, SEVERAL
+from .rewrites import OPEN, demonstrations, guessed, kind_of, near_misses, rewrites, same_text
 from .text import one_line
 
 Scorer = Callable[[Problem, str], float]
@@ -29,6 +31,7 @@ TOLERATED = 0.01  # of wrong answers taken for right: a changed digit may be rig
 CONSTANT = 0.05  # of problems on which one hostile string may score by chance
 SLOWEST = 5.0  # calls a second
 LIMIT = 5.0  # seconds for one call of a foreign verifier
+PATIENCE = 5  # calls that may hang or bring their process down; after that no more are made
 SHOWN = 3  # examples kept of each kind
 
 
@@ -123,7 +126,9 @@ def own(task: Task) -> Scorer:
 
 
 def foreign(target: str) -> Scorer:
-    """A verifier, reward function or rubric at "file.py:name", called in a worker."""
+    """A verifier, reward function or rubric at "file.py:name", called in a worker, which may have been started in another folder."""
+    path, _, name = target.rpartition(":")
+    target = f"{Path(path).resolve()}:{name}"
     return lambda problem, text: float(
         call("thinkery.lab.scorers:score", target, problem.question.prompt, problem.answer, encodable(text), seconds=LIMIT)
     )
@@ -145,7 +150,9 @@ class Trials:
         self.found, self.scorer = found, scorer
 
     def score(self, problem: Problem, text: str, twice: bool = False) -> float | None:
-        """The score; None where the call broke."""
+        """The score; None where the call broke, or is not made as too many have hung."""
+        if self.found.broken["hung"] + self.found.broken["died"] >= PATIENCE:
+            return None
         score = self._once(problem, text)
         if twice and score is not None and self._once(problem, text) != score:
             self._break("another score the second time", text, "")
@@ -199,10 +206,12 @@ def recited(kind: str) -> bool:
 
 
 def try_hostile(run: Trials, problem: Problem) -> None:
-    """Every hostile string, and the prompt as an echo; one that happens to say the answer is passed over."""
+    """Every hostile string, and the prompt as an echo; one that happens to say the answer, and no other, is passed over."""
     prompt = problem.question.prompt
+    said = re.compile(rf"(?<!\w){re.escape(problem.answer[:99])}(?!\w)")
     for text in (*HOSTILE, prompt, f"Answer: {prompt}", f"{prompt}\n{problem.question.instruction}"):
-        if same_text(text.replace("\ud800", "")) == same_text(problem.answer):
+        by_chance = text in HOSTILE and text not in SEVERAL and said.search(text)
+        if by_chance or same_text(text.replace("\ud800", "")) == same_text(problem.answer):
             continue
         score = run.score(problem, text, twice=False)
         if score is not None:
@@ -212,7 +221,9 @@ def try_hostile(run: Trials, problem: Problem) -> None:
 
 
 def try_wrong(run: Trials, task: Task, problems: Sequence[Problem], kind: str, seed: int) -> None:
-    """Answers that look right and are not; for programs, those that solve other problems."""
+    """Answers that look right and are not; for programs, those that solve other problems. None where many are right."""
+    if task.name in OPEN:
+        return
     golds = sorted({p.answer for p in problems if p.answer})
     forms = ("{}",) * 8 if kind != "house" or any("#" in g for g in golds) else ("#{}",) * 8
     for round_, form in enumerate(forms):

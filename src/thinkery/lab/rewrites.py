@@ -37,7 +37,11 @@ FORMS: dict[str, tuple[str, ...]] = {
     "program": ("{}", "```python\n{}\n```", "```\n{}\n```", "Here it is:\n\n```python\n{}\n```\nIt does what was asked.", "# a remark\n{}\n\n"),
     "sql": ("{}", "{};", "```sql\n{}\n```", "```\n{};\n```", "This counts them:\n```sql\n{}\n```", "```sqlite\n{}\n```", "  {}  "),
 }  # fmt: skip
-DIGIT = re.compile(r"\d")
+DIGIT = re.compile(r"(?<!\A\()(?<!\n\()[0-9]")  # but not those that count the lines
+DECIMAL = re.compile(r"-?[0-9]*\.[0-9]+")
+LABELS = {"knight": "knave", "knave": "knight", "True": "False", "False": "True", "yes": "no", "no": "yes"}
+LABEL = re.compile(rf"\b(?:{'|'.join(LABELS)})\b")
+OPEN = frozenset({"python_fix", "python_synth", "saturn_sat"})  # tasks in which many answers are right, so one that is near may be
 
 
 def kind_of(task: Task) -> str:
@@ -87,8 +91,8 @@ def demonstrations(task: Task, problem: Problem, draws: Stream) -> Iterator[tupl
 
 
 def near_misses(gold: str, others: Sequence[str], draws: Stream) -> list[str]:
-    """Answers close to the gold one that say something else: a digit changed, added or lost, the sign, other problems' answers."""
-    found = []
+    """Answers close to the gold one that say something else: a digit changed, added or lost, the sign, a label, other problems' answers."""
+    found = [f"{gold[: m.start()]}{LABELS[m[0]]}{gold[m.end() :]}" for m in LABEL.finditer(gold)]
     for m in DIGIT.finditer(gold[:60]):
         digit, before, after = int(m[0]), gold[: m.start()], gold[m.end() :]
         found += [f"{before}{(digit + d) % 10}{after}" for d in (1, 9)]
@@ -99,11 +103,18 @@ def near_misses(gold: str, others: Sequence[str], draws: Stream) -> list[str]:
         found += [str(int(gold) - 1), str(int(gold) * 2), f"{gold}e1"]
     words = gold.split()
     if len(words) > 1:
-        found += [" ".join(words[:-1]), " ".join(words[1:])]
+        found += [" ".join(words[:-1]), *([" ".join(words[1:])] if words[0] != "(1)" else [])]
     if re.fullmatch(r"[A-Za-z][A-Za-z ]{2,}", gold):
         found += [f"not {gold}", gold[:-1], gold + "x"]
     found += [others[draws.below(len(others))] for _ in range(12) if others]
-    return [f for f in dict.fromkeys(found) if same_text(f) != same_text(gold) and f.strip()]
+    return [f for f in dict.fromkeys(found) if f.strip() and same_text(f) != same_text(gold) and not nearly(gold, f)]
+
+
+def nearly(gold: str, other: str) -> bool:
+    """Whether both are fractions in decimals that a verifier may round to one: less than a thousandth apart."""
+    if not (DECIMAL.fullmatch(gold) and DECIMAL.fullmatch(other)):
+        return False
+    return abs(float(gold) - float(other)) <= abs(float(gold)) / 1000
 
 
 def same_text(text: str) -> str:

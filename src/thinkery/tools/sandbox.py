@@ -48,8 +48,11 @@ NO_NAME = re.compile(r"name '(\w+)' is not defined")
 NO_MODULE = re.compile(r"No module named '(\w+)")
 NO_MEMBER = re.compile(r"(?:module|type object) '([\w.]+)' has no attribute '(\w+)'|'([\w.]+)' object has no attribute '(\w+)'")
 NO_IMPORT = re.compile(r"cannot import name '(\w+)' from '(\w+)'")
+CRASH = "Internal error in monty"
+EXITS = frozenset({CRASH, "sys.exit", "exit()", "quit()"})  # what the sandbox makes of a program that ends itself
+ENDS = re.compile(r"\A(?!.*\bfrom sys import\b).*\b(?:SystemExit|exit|quit)\s*\(", re.DOTALL)
 OUR_OWN = re.compile(
-    r"monty syntax parser does not yet support (.+)|cannot create '(property|staticmethod|classmethod)'|(Internal error in monty)"
+    rf"monty syntax parser does not yet support (.+)|cannot create '(property|staticmethod|classmethod)'|({CRASH})"
     r"|'list' object is not an (iterator)"  # its generator expressions are lists
 )
 REFLECTION = frozenset(
@@ -88,7 +91,10 @@ class Session:
         except monty.MontyCrashedError as crash:
             return Result("limit", output=printed.output, error=f"the interpreter was stopped: {crash}")
         except (monty.MontyError, UnicodeEncodeError) as error:
-            return failed(error, printed.output)
+            found = failed(error, printed.output)
+            if found.ended == "unsupported" and found.error in EXITS and ENDS.search(code):
+                return Result("error", output=printed.output, error="SystemExit")
+            return found
         return Result("done", value, printed.output)
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> Any:

@@ -37,7 +37,7 @@ def passed(code: str, tests: str, seconds: float = SECONDS) -> Verdict:
 # ---- gold texts
 
 
-def tested_names(tests: str) -> list[str]:
+def names_tested(tests: str) -> list[str]:
     """The program's names that tests use: those that they do not define, or else the one built-in's that all their asserts are about."""
     tree = ast.parse(tests)
     names = [n for n in ast.walk(tree) if isinstance(n, ast.Name)]
@@ -100,7 +100,7 @@ def gold_of(text: str) -> str | None:
     if read_cases(text) is not None:
         return text
     try:
-        return text if tested_names(text) and "assert" in text else None
+        return text if names_tested(text) and "assert" in text else None
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
