@@ -50,7 +50,8 @@ def test_every_method_of_the_package_loads_and_gives_a_recipe() -> None:
         assert entry.doc.split("\n")[0].endswith(".")
         module = catalogue.load(name)
         assert entry.card == module.CARD
-        assert isinstance(module.recipe(setting), Recipe)
+        at = setting if entry.card.family != "tasks" else module.CLAIM.setting  # whose methods are for tasks of one kind
+        assert isinstance(module.recipe(at), Recipe)
 
 
 @pytest.mark.parametrize(
