@@ -15,10 +15,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from thinkery.lab.api import Memory, compare, demo, evaluate, load_model, load_task, plan, train
+    from thinkery.lab.api import Memory, check, compare, demo, evaluate, load_model, load_task, plan, train
 
 __version__ = "0.1.0"
-__all__ = ["Memory", "__version__", "compare", "demo", "evaluate", "load_model", "load_task", "plan", "train"]
+__all__ = ["Memory", "__version__", "check", "compare", "demo", "evaluate", "load_model", "load_task", "plan", "train"]
 
 
 def __getattr__(name: str) -> Any:

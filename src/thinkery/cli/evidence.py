@@ -145,6 +145,22 @@ def evidence_table(*, json: Flag = False, readme: Path | None = None) -> int:
     return 0
 
 
+def evidence_pages(*, out: Path = Path("docs/methods")) -> int:
+    """Write a page for every method of the package, from its file and the evidence; pages of no method are removed.
+
+    Args:
+        out: the folder of the pages
+    """
+    from ..lab import pages
+
+    changed = pages.write_pages(out)
+    for name in changed:
+        print(out / name)
+    if not changed:
+        print("all pages are of today")
+    return 0
+
+
 def evidence_verify() -> int:
     """Whether the evidence at hand is whole: as written, judged as its numbers say, of the claim as frozen, and of today's code."""
     from ..lab import evidence

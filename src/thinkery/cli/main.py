@@ -108,6 +108,7 @@ README.md in the model's folder is sent instead. Log in first: `hf auth login`, 
         {
             "table": "The verdicts.",
             "freeze": "Fix a claim before its seeds are run.",
+            "pages": "A page for every method.",
             "verify": "Whether the evidence at hand is whole and of today's code.",
         },
     ),

@@ -1,4 +1,4 @@
-"""The Python front door: load_model, load_task, train, compare, evaluate, demo. The commands are thin calls of these."""
+"""The Python front door: load_model, load_task, train, compare, check, evaluate, demo. The commands are thin calls of these."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from .answering import answering, tell_engine
 from .compare import Comparison, compare
 from .evaluation import Evaluation, evaluate_model
 from .events import Listener, silent
+from .evidence import check
 from .loading import Model, load_model, task_of
 from .memory import Memory
 from .plan import Plan
@@ -24,7 +25,7 @@ from .text import one_line
 from .training import RunResult, examine, plan, train
 
 __all__ = [
-    "Comparison", "DemoResult", "Evaluation", "Memory", "Model", "Plan", "RunResult", "compare", "demo", "evaluate", "examine", "load_model",
+    "Comparison", "DemoResult", "Evaluation", "Memory", "Model", "Plan", "RunResult", "check", "compare", "demo", "evaluate", "examine", "load_model",
     "load_task", "plan", "recipe_of", "train",
 ]  # fmt: skip
 

@@ -3,6 +3,8 @@
 Paper    Shao et al. 2024, "DeepSeekMath" (arXiv:2402.03300), section 4.1.
 Problem  A critic costs as much as the policy; the other samples of the same problem tell what to expect.
 New      `group_normalised` (eq. for A-hat, outcome supervision) and the clipped surrogate; the rest is the default recipe.
+Formula  A_i = (R_i - mean(R)) / std(R) over the samples of a problem
+         L = -min(rho A, clip(rho, 1 - 0.2, 1 + 0.2) A),  rho = pi(token) / pi_old(token)
 Differs  The loss is a mean over the step's tokens, not over each reply first. No KL term (beta = 0).
 """
 

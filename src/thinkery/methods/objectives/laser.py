@@ -3,6 +3,9 @@
 Paper    Liu et al. 2025, "Learn to reason efficiently with adaptive length-based reward shaping" (arXiv:2505.15612), section 3.
 Problem  Reinforcement for right answers lets replies grow; punishing length makes a model give up on what needs many steps.
 New      `graded`, 1 for right and -0.5 for wrong, and `short`: 0.5 more for a right reply of at most `target` tokens, whatever else it is.
+Formula  R = C + lambda S,  C = 1 if right, else -0.5;  lambda = 1 if right, else 0;  S = 0.5 if length <= target, else 0
+Setup    clip = 0.2 below, 0.28 above (repository); KL weight = 1e-3 (repository); entropy weight = 1e-3 (repository);
+         temperature = 0.6 (repository); learning rate = 1e-6 (repository); batch = 128 (repository).
 Differs  The fixed target alone, LASER; LASER-D and -DE, which set a target for each difficulty from a monitored set, are not here.
 """
 

@@ -4,6 +4,11 @@ Paper    Damani et al. 2025, "Beyond binary rewards: training LMs to reason abou
 Problem  A binary reward never punishes a confident guess, so what a model says of its own certainty means less and less.
 New      `brier`: the answer comes with a confidence q, and the reward is correct - (q - correct)^2, a proper score, in which
          saying the true probability of being right is the best reply. No division by the group's deviation.
+Formula  R = c - (q - c)^2,  c = 1 if the answer is right, else 0;  q in [0, 1] as stated
+         E[R] = p^2 - (q - p)^2,  p the probability of being right: largest at q = p, and growing with p
+Setup    group size = 32 (repository); temperature = 0.7 (repository); KL weight = 0 (repository); division by the group's
+         deviation = none (repository); learning rate = 5e-6 mathematics, 1e-6 HotpotQA (repository); reward weights = 0.5 format,
+         0.5 correct, 0.5 Brier (repository); replies that are cut off = masked (repository).
 Differs  q is one of 0, 0.1, …, 1, asked for in a turn of its own; there is no written analysis before it. The tiny model is taught the
          form during warm start with q drawn at random; the paper's models know it. A q that cannot be read costs 1, the most.
 """

@@ -4,6 +4,11 @@ Paper    Liu et al. 2025, "SATURN: SAT-based reinforcement learning to unleash l
 Problem  Hard problems alone are never solved, so nothing is learnt from them; easy ones alone teach nothing new.
 New      `climbed`: formulas at one level until the share solved on fresh ones, corrected for guessing, passes a gate; then the next level.
          A reply without an answer costs 1. Difficulty D = log2 k + 2 log2 l - n + k / n, of n literals a clause, k variables, l clauses.
+Formula  D(n, k, l) = log2 k + 2 log2 l - n + k / n
+         R = 1 for an assignment that satisfies the formula, 0 for another, -1 for none
+Setup    starts = (3, 5, 5) for 1.5B, (3, 5, 13) for 7B (paper); gate = pass@1 above 0.5 for 1.5B, 0.75 for 7B (paper); looked at
+         every = 250 samples (paper); group size = 8 (repository); temperature = 0.8 (repository); learning rate = 5e-7 (repository);
+         KL weight = 1e-3 (repository).
 Differs  The gate looks at the share solved while training, on problems that are met once and before they are learnt from, where the paper
          holds a validation set of its own; it is corrected for chance, because a random assignment solves a third of the easy formulas. An
          assignment names its letters; one that leaves a variable out is unread, where the released verifier takes it for false.
