@@ -96,7 +96,7 @@ def imitation(setting: Setting) -> Recipe:
     return Recipe((imitate, replace(imitate, name="rl", steps=default(setting).flat()[0].steps - imitate.steps)))
 
 
-TASK = Judging(Addition(digits=(2, 3)))
+TASK = Judging(Addition(digits=(2, 2)))
 
 CLAIM = Claim(
     primary=more(
@@ -108,7 +108,7 @@ CLAIM = Claim(
     method="libra_rm",
     must_move="at a glance",
     placebo="shuffled reward",
-    setting=Setting(TASK, WarmStart(TASK, {"trace": 0.6, "direct": 0.4}, steps=1200)),
+    setting=Setting(TASK, WarmStart(TASK, {"trace": 0.85, "direct": 0.15}, steps=1000)),
     config={"problems": 32, "lr": 1e-3},
     paper="On Libra Bench thinking judges 73.7 to 78.7 %, others 55.1 to 69.1 %.",
 )
