@@ -82,23 +82,29 @@ def list_methods(*, json: Flag = False) -> int:
     return 0
 
 
-def list_tasks(*, gym: Flag = False, json: Flag = False) -> int:
+def list_tasks(*, gym: Flag = False, page: Path | None = None, json: Flag = False) -> int:
     """The built-in tasks, each with a problem, and the data sets, each with its sizes where its files are found.
 
     Args:
         gym: list the data sets of reasoning-gym instead, and whose scorer judges each
+        page: write a Markdown page of all built-in tasks there instead: keys, examples, families, verifiers
     """
-    from ..tasks import TASKS, gym_listing, load_task
+    from ..tasks import TASKS, VIEWS, gym_listing, load_task
 
     if gym:
         _show(gym_listing(), json)
         return 0
+    if page is not None:
+        from ..lab.task_pages import write_page
+
+        write_page(page)
+        print(f"wrote {page}: {len(TASKS)} tasks")
+        return 0
     built_in = []
-    for name in sorted(TASKS):
-        task = load_task(name)
-        problem = task.problem(0)
+    for name, made in sorted({**TASKS, **VIEWS}.items()):
+        problem = load_task(name).problem(0)
         built_in.append(
-            {"task": name, "what": (type(task).__doc__ or "").split("\n")[0], "example": problem.question.prompt, "answer": problem.answer}
+            {"task": name, "what": (made.__doc__ or "").split("\n")[0], "example": problem.question.prompt, "answer": problem.answer}
         )
     published = _data_sets()
     if json:

@@ -102,7 +102,15 @@ class Prepared:
         """What all runs share; a folder holds one such."""
         d = self.design
         config = dict(d.config) | d.memory.settings() | settings_of(d.thinking, d.system)
-        about = {"task": self.task.name, "model": str(d.model), "n": self.n, "sampled_n": self.sampled, "steps": d.steps}
+        spec = getattr(self.task, "spec", None)
+        about = {
+            "task": self.task.name,
+            "difficulty": None if spec is None else str(spec),
+            "model": str(d.model),
+            "n": self.n,
+            "sampled_n": self.sampled,
+            "steps": d.steps,
+        }
         return about | {"budget": d.budget, "size": d.size, "solver": d.solver, "config": config}
 
     def place(self, arm: str, seed: int) -> Path:

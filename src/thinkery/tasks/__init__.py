@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from .countdown import Countdown
 from .equations import Equations
 from .facts import FactWorld
 from .files import FileTask, is_path, load_file
+from .functions import Functions
 from .generated import Generated
 from .grid import Grid
 from .gym import GYM, gym_listing, load_gym
@@ -34,6 +36,7 @@ from .real.hub import PREFIX
 from .sat import Sat
 from .schedule import Schedule
 from .tables import Tables
+from .unseen import composition
 from .verifiers import VERIFIERS, verifier
 
 __all__ = [
@@ -63,6 +66,7 @@ TASKS: dict[str, type[Generated[Any]]] = {
         Countdown,
         Equations,
         FactWorld,
+        Functions,
         Grid,
         Hops,
         Household,
@@ -79,22 +83,42 @@ TASKS: dict[str, type[Generated[Any]]] = {
     )
 }
 
+VIEWS: dict[str, Callable[[], Task]] = {"composition": composition}  # built-in tasks put together from others
+
 VERIFIERS.update(CHECKERS)
 
 
 def task_names() -> list[str]:
     """Names of the built-in tasks, sorted; then of the data sets that were found."""
-    return [*sorted(TASKS), *found()]
+    return [*sorted([*TASKS, *VIEWS]), *found()]
+
+
+def spec_of(text: str) -> dict[str, Any]:
+    """Difficulty keys written as text, `digits=3-5,notation=words`: whole numbers, ranges, true or false, words. Raises BadConfig."""
+    found: dict[str, Any] = {}
+    for part in text.split(","):
+        key, equals, value = part.partition("=")
+        if not key or not equals or not value or key in found:
+            raise BadConfig(f"{part!r} is no difficulty key: write NAME:key=value,key=value, as in addition:digits=3-5, each key once")
+        low, dash, high = value.partition("-")
+        if low.isdecimal() and (high.isdecimal() or not dash):
+            found[key] = (int(low), int(high)) if dash else int(low)
+        else:
+            found[key] = {"true": True, "false": False}.get(value, value)
+    return found
 
 
 def load_task(name: str | Path, **spec: Any) -> Task:
-    """A built-in task or a data set by name, one of reasoning-gym ("gym:sudoku") or of the hub ("hf:openai/gsm8k"), or a JSONL or CSV
-    file's task by path.
+    """A built-in task by name, alone or with difficulty keys ("addition:digits=3-5"), a data set by name, one of reasoning-gym
+    ("gym:sudoku") or of the hub ("hf:openai/gsm8k"), or a JSONL or CSV file's task by path.
 
     `spec`: a built-in task's difficulty keys, or what `load_file` takes. Raises UnknownName, BadConfig, BadData, MissingExtra.
     """
-    if str(name) in TASKS:
-        return TASKS[str(name)](**spec)
+    own, _, keys = str(name).partition(":")
+    if own in TASKS:
+        return TASKS[own](**(spec_of(keys) if keys else {}), **spec)
+    if str(name) in VIEWS and not spec:
+        return VIEWS[str(name)]()
     if str(name).startswith(GYM):
         return load_gym(str(name), **spec)
     published = from_hub if str(name).startswith(PREFIX) else load_dataset if str(name).partition(":")[0] in DATASETS else None
@@ -108,4 +132,6 @@ def load_task(name: str | Path, **spec: Any) -> Task:
         except TypeError as error:
             raise BadConfig(f"task {str(name)!r}: {error}; a file needs question, answer (columns) and verifier") from None
         return load_file(name, **spec)
-    raise UnknownName("task", str(name), [*TASKS, *DATASETS], "A file of problems is named by its path: problems.jsonl or problems.csv.")
+    raise UnknownName(
+        "task", str(name), [*TASKS, *VIEWS, *DATASETS], "A file of problems is named by its path: problems.jsonl or problems.csv."
+    )
