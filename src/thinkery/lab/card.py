@@ -16,7 +16,7 @@ from ..models.adapters import FILES, read_adapter
 from . import catalogue
 from .export import export, model_folder
 from .report import read_lines, read_run
-from .text import duration, one_line, percent
+from .text import duration, markdown_table, one_line, percent
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")  # as the Hub spells them: apache-2.0, mit, other
@@ -248,8 +248,7 @@ thinkery ask "…" --model model
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(_cell(x) for x in line)} |" for line in lines)
+    return "\n".join(markdown_table(head, [[_cell(x) for x in row] for row in rows]))
 
 
 def _cell(x: Any) -> str:

@@ -17,6 +17,7 @@ from ..core.errors import BadData
 from ..learning.checkpoint import storage
 from . import catalogue
 from .chart import HEIGHT, WIDTH, Curve, chart
+from .text import markdown_table
 from .verdicts import NOT_RUN, STALE, evidence_folder, read, verdict_of
 
 SECTION = re.compile(r"([A-Z][a-z]+) +(\S.*)")
@@ -54,7 +55,7 @@ def page(entry: catalogue.Entry, folder: Path) -> str:
     if "Differs" in said:
         lines += ["## What differs from what was published", "", " ".join(said["Differs"]), ""]
     if "Setup" in said:
-        lines += ["## As published", "", *_grid(("what", "value", "read in"), _setup(entry, said["Setup"])), ""]
+        lines += ["## As published", "", *markdown_table(("what", "value", "read in"), _setup(entry, said["Setup"])), ""]
     use = f"thinkery train {card.id} --data problems.jsonl --question question --answer answer --model path/to/model"
     lines += ["## On a model and problems of your own", "", "```", use, "```", ""]
     return "\n".join([*lines, "## What was measured", "", *_measured(entry, folder)]) + "\n"
@@ -69,12 +70,6 @@ def _setup(entry: catalogue.Entry, lines: Sequence[str]) -> list[tuple[str, ...]
             raise BadData(entry.path, f"Setup has {part.strip()!r}; write it as: name = value (where it was read)")
         rows.append(found.groups())
     return rows
-
-
-def _grid(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A table in Markdown."""
-    text = lambda cells: "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
-    return [text(heads), text(["---"] * len(heads)), *map(text, rows)]
 
 
 def _measured(entry: catalogue.Entry, folder: Path) -> list[str]:
@@ -92,7 +87,7 @@ def _measured(entry: catalogue.Entry, folder: Path) -> list[str]:
         lines += ["The code has changed since; what follows was measured before.", ""]
     lines += [found["line"][0].upper() + found["line"][1:] + ".", ""]
     rows = [_finding(row) for kind in ("comparisons", "mechanism", "controls") for row in found[kind]]
-    lines += [*_grid(("role", "comparison", "verdict", "effect", "interval", "why"), rows), ""]
+    lines += [*markdown_table(("role", "comparison", "verdict", "effect", "interval", "why"), rows), ""]
     lines += [f"The paper: {found['paper']}", ""] if found["paper"] else []
     if _curves(found):
         lines += [f"![Accuracy of the replies while each arm is trained]({name}.svg)", ""]
@@ -140,7 +135,7 @@ def pages(folder: Path | None = None) -> dict[str, str]:
         rows.append((f"[{name}]({name}.md)", entry.card.family, entry.card.title, verdict_of(name, where)))
     rows.sort(key=lambda row: (row[1], row[0]))
     about = "Written by `thinkery evidence pages` from the methods' files and the evidence."
-    out[INDEX] = "\n".join(["# Methods", "", about, "", *_grid(("method", "family", "title", "verdict"), rows)]) + "\n"
+    out[INDEX] = "\n".join(["# Methods", "", about, "", *markdown_table(("method", "family", "title", "verdict"), rows)]) + "\n"
     return {name: text for name, text in out.items() if text}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
 from dataclasses import fields
 from inspect import cleandoc
 from pathlib import Path
@@ -14,6 +13,7 @@ from ..core.rng import rng
 from ..learning.checkpoint import storage
 from ..tasks import SPLITS, TASKS, Generated
 from ..tasks.bulk import COLUMNS
+from .text import markdown_table
 
 EXAMPLES = 2
 SHOWN = ("direct", "trace")  # styles of worked replies
@@ -37,7 +37,7 @@ by one slip (corrupted).
 def page() -> str:
     """The page, as Markdown."""
     names = sorted(TASKS)
-    index = _grid(("task", "what", "difficulty counts"), [(f"[{n}](#{n})", *_summary(TASKS[n])) for n in names])
+    index = markdown_table(("task", "what", "difficulty counts"), [(f"[{n}](#{n})", *_summary(TASKS[n])) for n in names])
     return "\n".join([HEAD, *index, "", *(line for name in names for line in section(TASKS[name]()))])
 
 
@@ -59,7 +59,7 @@ def section(task: Generated[Any]) -> list[str]:
     ]
     examples = [line for i in range(EXAMPLES) for line in (*_example(task, i), "")]
     lines = [f"## {task.name}", "", what, "", *(line for p in about for line in (p, "")), *filter(None, facts), ""]
-    return [*lines, *_grid(("key", "default", "meaning"), rows), "", *examples]
+    return [*lines, *markdown_table(("key", "default", "meaning"), rows), "", *examples]
 
 
 def keys(spec: Any) -> dict[str, str]:
@@ -104,12 +104,6 @@ def _example(task: Generated[Any], index: int) -> list[str]:
     width = max(map(len, said)) + 3
     rows = [(name if i == 0 else "").ljust(width) + line for name, text in said.items() for i, line in enumerate(text.split("\n"))]
     return ["```text", *(row.rstrip() for row in rows), "```"]
-
-
-def _grid(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A table in Markdown."""
-    line = lambda cells: "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-    return [line(heads), line(["---"] * len(heads)), *map(line, rows)]
 
 
 def write_page(path: Path) -> None:

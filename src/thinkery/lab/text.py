@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable, Sequence
 
 ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[PX^_][^\x1b]*\x1b\\|[@-Z\\-_])|\x9b[0-?]*[ -/]*[@-~]")
 JOINERS = "\u200c\u200d"  # invisible, yet scripts and emoji need them
+BAR = re.compile(r"(?<!\\)\|")
 HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn"}
 
 
@@ -41,3 +43,9 @@ def duration(seconds: float) -> str:
 def percent(share: float | None) -> str:
     """A share in [0, 1] as a percentage with one decimal; an em dash where it was not measured."""
     return "—" if share is None else f"{100 * share:.1f} %"
+
+
+def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A table as lines of Markdown; a bar in a cell is escaped, unless it is already."""
+    line = lambda cells: "| " + " | ".join(BAR.sub(r"\|", cell) for cell in cells) + " |"
+    return [line(heads), line(["---"] * len(heads)), *map(line, rows)]

@@ -10,6 +10,7 @@ from typing import Any
 from ..core.errors import BadData
 from . import catalogue
 from .parts import NUMERICS, code, digest
+from .text import markdown_table
 
 NOT_RUN, STALE = "not run", "stale"
 BEGIN, END = "<!-- verdicts: written by the command evidence table, with --readme -->", "<!-- end of verdicts -->"
@@ -95,8 +96,7 @@ def cells(row: Mapping[str, Any]) -> list[str]:
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     """The table in Markdown."""
-    lines = [COLUMNS, ["---"] * len(COLUMNS), *map(cells, rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return "\n".join(markdown_table(COLUMNS, map(cells, rows)))
 
 
 def placed(text: str, rows: Sequence[Mapping[str, Any]], path: Path) -> str:
