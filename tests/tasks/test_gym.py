@@ -297,3 +297,12 @@ def test_probabilities_and_complex_numbers():
 def test_a_board_of_queens():
     item = {"metadata": {"valid_answers": ["_ Q _ _\n_ _ _ Q\nQ _ _ _\n_ _ Q _"]}}
     check(queens, item, ["_ Q _ _\n_ _ _ Q\nQ _ _ _\n_ _ Q _\n"], ["Q _ _ _\n" * 4, "_ Q _ _ _ _ _ Q Q _ _ _ _ _ Q _"])
+
+
+def test_a_level_in_the_name_is_a_level() -> None:
+    named, given = load_task("gym:chain_sum:level=2"), load_task("gym:chain_sum", level=2)
+    assert (
+        [named.problem(i) for i in range(3)]
+        == [given.problem(i) for i in range(3)]
+        != [load_task("gym:chain_sum").problem(i) for i in range(3)]
+    )

@@ -110,7 +110,7 @@ def spec_of(text: str) -> dict[str, Any]:
 
 def load_task(name: str | Path, **spec: Any) -> Task:
     """A built-in task by name, alone or with difficulty keys ("addition:digits=3-5"), a data set by name, one of reasoning-gym
-    ("gym:sudoku") or of the hub ("hf:openai/gsm8k"), or a JSONL or CSV file's task by path.
+    ("gym:sudoku", "gym:sudoku:level=2") or of the hub ("hf:openai/gsm8k"), or a JSONL or CSV file's task by path.
 
     `spec`: a built-in task's difficulty keys, or what `load_file` takes. Raises UnknownName, BadConfig, BadData, MissingExtra.
     """
@@ -120,7 +120,8 @@ def load_task(name: str | Path, **spec: Any) -> Task:
     if str(name) in VIEWS and not spec:
         return VIEWS[str(name)]()
     if str(name).startswith(GYM):
-        return load_gym(str(name), **spec)
+        data_set, _, keys = str(name).removeprefix(GYM).partition(":")
+        return load_gym(GYM + data_set, **(spec_of(keys) if keys else {}), **spec)
     published = from_hub if str(name).startswith(PREFIX) else load_dataset if str(name).partition(":")[0] in DATASETS else None
     if published is not None:
         if spec:
