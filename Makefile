@@ -9,7 +9,7 @@ export OMP_NUM_THREADS := 1
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo    install into $(VENV) and watch a tiny model learn to add from rewards"
+	@echo "make demo    install into $(VENV) and watch three methods teach a tiny model to add"
 	@echo "make test    install into $(VENV) and run linters, types, layers and all tests"
 	@echo "make lint    linters, types and layers alone"
 	@echo "make clean   remove $(VENV) and caches"

@@ -50,8 +50,11 @@ def test_every_method_of_the_package_loads_and_gives_a_recipe() -> None:
         assert entry.doc.split("\n")[0].endswith(".")
         module = catalogue.load(name)
         assert entry.card == module.CARD
-        at = setting if entry.card.family != "tasks" else module.CLAIM.setting  # whose methods are for tasks of one kind
-        assert isinstance(module.recipe(at), Recipe)
+        try:
+            made = module.recipe(setting)
+        except BadConfig:  # a method for one kind of task; its claim has one of them
+            made = module.recipe(module.CLAIM.setting)
+        assert isinstance(made, Recipe)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from thinkery.core.errors import BadConfig, BadData, InputError, MissingExtra, UnknownName, VerifierError
 from thinkery.core.records import Reply
 from thinkery.core.rng import rng
-from thinkery.tasks import DATASETS, SPLITS, TASKS, VERIFIERS, load_task, task_names
+from thinkery.tasks import DATASETS, SPLITS, TASKS, VERIFIERS, VIEWS, load_task, task_names
 from thinkery.tasks.real import found
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -217,7 +217,7 @@ def test_a_megabyte_of_nonsense_is_judged_at_once(task, unit):
 
 def test_what_is_missing_says_where_it_was_looked_for_and_where_to_get_it(monkeypatch, tmp_path):
     monkeypatch.setenv("THINKERY_DATA", str(tmp_path / "nowhere"))
-    assert task_names() == sorted(TASKS)
+    assert task_names() == sorted([*TASKS, *VIEWS])
     with pytest.raises(
         BadData, match=r"nowhere.gsm8k.train.jsonl: GSM8K is not there \(THINKERY_DATA is .*grade-school-math.*hf:openai/gsm8k"
     ):
@@ -247,7 +247,7 @@ def test_data_beside_the_user_is_found_and_what_is_in_the_test_file_is_never_tra
     monkeypatch.chdir(tmp_path)
     write(tmp_path, "data/gsm8k/train.jsonl", sums(range(100)) + sums([5]))
     write(tmp_path, "data/gsm8k/test.jsonl", sums(range(90, 110)).replace("What is", "what  is"))
-    assert task_names() == [*sorted(TASKS), "gsm8k"]
+    assert task_names() == [*sorted([*TASKS, *VIEWS]), "gsm8k"]
     task = load_task("gsm8k")
     assert task.left_out == {"also in test": 10, "twice in the files": 1}
     assert task.size("test") == 20

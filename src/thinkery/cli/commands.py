@@ -70,12 +70,11 @@ def _config(path: Path | None, pairs: list[str]) -> dict[str, Any]:
     return found
 
 
-def demo_(*, out: Path | None = None, seed: int = 0, json: Flag = False, quiet: Flag = False) -> int:
-    """A tiny model learns to add from verifiable rewards alone, and a report says what was seen.
+def demo_(*, out: Path | None = None, json: Flag = False, quiet: Flag = False) -> int:
+    """A race: a tiny model learns to add by imitation and by verifiable rewards, and a report says which methods differ.
 
     Args:
-        out: where the run goes; by default runs/demo-DATE-TIME
-        seed: another seed, another run
+        out: where the runs go; by default runs/demo-DATE-TIME
         json: one event a line, for machines
         quiet: the last line alone
     """
@@ -83,7 +82,7 @@ def demo_(*, out: Path | None = None, seed: int = 0, json: Flag = False, quiet: 
     from .live import View
 
     with View(_mode(json, quiet)) as view:
-        result = api.demo(out, seed, view)
+        result = api.demo(out, view)
         if view.mode in ("live", "plain"):
             for line in result.story:
                 view.say(line)

@@ -144,6 +144,15 @@ class View:
     def _note(self, d: dict[str, Any]) -> None:
         self.say(one_line(d["text"], 300))
 
+    def _standings(self, d: dict[str, Any]) -> None:
+        """The race so far: a row for each arm."""
+        table = Table(title=f"after seed {d['seed']} of {d['of']}", title_justify="left", show_edge=False)
+        for name in ("method", "seeds", "accuracy", "95 % interval"):
+            table.add_column(name, justify="left" if name == "method" else "right")
+        for row in d["rows"]:
+            table.add_row(*(Text(one_line(cell)) for cell in row))
+        self.console.print(table)
+
     def _saved(self, d: dict[str, Any]) -> None:
         self.say(f"{d['what']}: {d['path']}")
 

@@ -26,10 +26,10 @@ REFUSED = {
 
 HELP = """Thinkery: find out which published way of learning to reason helps your model on your task.
 
-Start with `thinkery demo`: a tiny model learns to add from verifiable rewards, on a laptop, in about a minute."""
+Start with `thinkery demo`: a tiny model learns to add from verifiable rewards, on a laptop, in a minute or two."""
 
 COMMANDS = {
-    "demo": "Watch a tiny model learn to add from rewards alone.",
+    "demo": "Watch three methods teach a tiny model to add, and see which differences are real.",
     "train": """Train a model on a task with a method, or with several joined by "+".
 
 Leaves OUT/model, a Hugging Face folder, and OUT/run.json. Ctrl-C checkpoints; the same command with --resume goes on.

@@ -60,6 +60,7 @@ def carry_out(p: Prepared, listen: Listener) -> Comparison:
         found = _assembled(p, start, out, seed + 1)
         write_json(p.folder / "compare.json", found.to_dict())
         write_page(found)
+        listen(Event("standings", {"seed": seed + 1, "of": p.design.seeds, "rows": found.standings()}))
     assert found is not None
     for name in ("compare.json", "compare.html"):
         listen(Event("saved", {"path": str(p.folder / name), "what": "comparison"}))

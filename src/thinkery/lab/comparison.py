@@ -232,24 +232,27 @@ class Comparison:
         trained = arm is not self.start
         return cells + [show(average[k]) if trained or k not in ("tokens", "seconds") else "" for k, (_, show) in COLUMNS.items()]
 
+    def standings(self) -> list[list[str]]:
+        """The start and the arms alone: method, seeds, accuracy, interval."""
+        return [row[:4] for row in self.rows()[1:]]
+
     def table(self) -> str:
         """The table as text, in two parts that fit a terminal."""
         rows = self.rows()
         cut = len(rows[0]) - len(COLUMNS)
         return "\n\n".join(aligned(part) for part in ([row[:cut] for row in rows], [row[:1] + row[cut:] for row in rows]))
 
-    def words(self) -> list[str]:
-        """What was found, in sentences."""
+    def finding(self) -> list[str]:
+        """What was found, in the fewest sentences: which arm leads, and which differences are real."""
         best = max(arm.accuracy for arm in self.arms)
         names = [arm.method for arm in self.arms if arm.accuracy == best]
         n = f"{self.about['n']} problems, {self.seeds} {'seed' if self.seeds == 1 else 'seeds'}"
         lead = f"{', '.join(names)} {'has' if len(names) == 1 else 'have'} the highest accuracy: {percent(best)} ({n})"
-        out = [
-            f"{lead}; before training it was {percent(self.start.accuracy)}.",
-            *self._differences(),
-            *map(combined, self.interactions()),
-            *self._cost(),
-        ]
+        return [f"{lead}; before training it was {percent(self.start.accuracy)}.", *self._differences()]
+
+    def words(self) -> list[str]:
+        """What was found, what it cost, and how far it holds, in sentences."""
+        out = [*self.finding(), *map(combined, self.interactions()), *self._cost()]
         size = max((int(v) for v in self.start.values("parameters")), default=0)
         if size < SMALL:
             meaning = "mostly shows when it uses what it knows, not new skill: the order may be another one for a larger model."

@@ -91,8 +91,8 @@ def _curve(arm: Arm, column: int) -> Curve:
 
 def _problem(found: Comparison) -> dict[str, Any]:
     """One problem of the first seed with every arm's reply: one that not all arms answer alike, if there is one."""
-    before = _samples(Path(found.folder) / found.start.method / "seed-0" / "evaluation.json", "samples")
-    after = {arm.method: _samples(Path(found.folder) / arm.method / "seed-0" / "samples.json", "after") for arm in found.arms}
+    before = replies(found, found.start)
+    after = {arm.method: replies(found, arm) for arm in found.arms}
     right = lambda i: [samples[i]["score"] for samples in after.values()]
     order = lambda i: (before[i]["score"] != 0, len(set(right(i))) == 1, not any(right(i)), i)
     i = min(range(len(before)), key=order)
@@ -112,7 +112,10 @@ def _problem(found: Comparison) -> dict[str, Any]:
     }
 
 
-def _samples(path: Path, key: str) -> list[dict[str, Any]]:
+def replies(found: Comparison, arm: Arm) -> list[dict[str, Any]]:
+    """An arm's greedy replies to the test problems of the first seed, as evaluations hold them. Raises BadData."""
+    name, key = ("evaluation.json", "samples") if arm.method == found.start.method else ("samples.json", "after")
+    path = Path(found.folder) / arm.method / "seed-0" / name
     try:
         return list(json.loads(path.read_text("utf-8"))[key])
     except (OSError, ValueError, KeyError) as error:

@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Event:
-    """kind: stage, preview, finding, step, sample, evaluation, checkpoint, warning, note, saved, done, arm, trial or verdict; data: plain values."""
+    """kind: stage, preview, finding, step, sample, evaluation, checkpoint, warning, note, saved, done, standings, arm, trial or verdict; data: plain values."""
 
     kind: str
     data: dict[str, Any] = field(default_factory=dict)

@@ -25,8 +25,8 @@ SETUP = re.compile(r"\s*(.+?) = (.+) \((.+?)\)\s*")
 COLOURS = ("#0b68cb", "#b4530a", "#177245", "#8a3ffc", "#60646c", "#b3261e")
 STYLE = (
     "svg{background:#fcfcfd}text{fill:#60646c;font:11px system-ui,sans-serif}.axis{stroke:#60646c;fill:none}.grid{stroke:#d9dce1}"
-    ".raw,.mean{fill:none;stroke-linejoin:round}.raw{opacity:.4}.mean{stroke-width:2}"
-) + "".join(f".c{i}{{stroke:{c}}}" for i, c in enumerate(COLOURS))
+    ".raw,.mean{fill:none;stroke-linejoin:round}.raw{opacity:.4}.mean{stroke-width:2}.band{stroke:none;opacity:.15}"
+) + "".join(f".c{i}{{stroke:{c}}}.band.c{i}{{stroke:none;fill:{c}}}" for i, c in enumerate(COLOURS))
 LINE = 16  # height of a line of the legend
 INDEX = "README.md"
 
@@ -111,9 +111,12 @@ def _curves(found: Mapping[str, Any]) -> list[Curve]:
 def drawing(found: Mapping[str, Any]) -> str:
     """The arms' curves with a legend as one SVG file, or nothing where there are none."""
     curves = _curves(found)
-    if not curves:
-        return ""
-    drawn = str(chart(curves, unit="share right", over="% of training"))
+    return standalone(curves, "share right", "% of training") if curves else ""
+
+
+def standalone(curves: Sequence[Curve], unit: str, over: str) -> str:
+    """A chart with a legend as an SVG file of its own."""
+    drawn = str(chart(curves, unit=unit, over=over))
     inner = drawn.replace("<svg", f'<svg width="{WIDTH}" height="{HEIGHT}"', 1)
     legend = Markup("").join(
         Markup('<path class="mean c{}" d="M20 {}h18"/><text x="44" y="{}">{}</text>').format(i, y - 4, y, curve.name)
