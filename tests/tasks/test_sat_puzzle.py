@@ -85,6 +85,26 @@ def test_labels_of_formulas_hold_by_brute_force_and_both_occur(split):
     assert min(labels[True], labels[False]) > 30
 
 
+@pytest.mark.parametrize(("variables", "width", "clauses"), [(10, 3, (30, 60)), (14, 3, (50, 70)), (20, 2, (24, 44))])
+def test_labels_of_large_formulas_are_those_of_another_solver(variables, width, clauses):
+    pysat = pytest.importorskip("pysat.solvers")
+    task = load_task("sat", planted=False, clauses=clauses, variables=variables, width=width, dead_ends=64)
+    labels = Counter()
+    for i in range(40):
+        p = task.problem(i)
+        code = lambda part: (-1 if part[0] == "~" else 1) * (1 + LETTERS.index(part[-1]))
+        formula = [[code(part) for part in clause.split("|")] for clause in p.question.prompt.removesuffix("?").split(";")]
+        with pysat.Solver("minisat22", bootstrap_with=formula) as solver:
+            possible = solver.solve()
+            assert (p.answer != "none") == possible
+            used = {abs(x) for clause in formula for x in clause}
+            if possible:  # its assignment, which need not be ours, is right, too
+                reply = "#" + "".join(("~" if x < 0 else "") + LETTERS[abs(x) - 1] for x in solver.get_model() if abs(x) in used)
+                assert score(task, p, reply) == 1
+        labels[possible] += 1
+    assert min(labels[True], labels[False]) > 3
+
+
 def test_planted_formulas_always_have_an_assignment():
     task = load_task("sat", clauses=(12, 20))
     for i in range(60):
