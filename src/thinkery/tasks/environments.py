@@ -89,7 +89,7 @@ class Episode(ABC):
 class Environment(Task):
     """An environment as a task: the prompt is the first observation, the score is where the return lies within `rewards`.
 
-    open       makes an episode of a seed
+    open       makes an episode of a seed, or of what else a problem holds as its data
     rewards    the least and the largest return; a return outside them is an error, never cut off
     one_start  every seed begins alike, so splits differ by their seeds alone; otherwise by what the first observation shows
     """
@@ -99,7 +99,7 @@ class Environment(Task):
     def __init__(
         self,
         name: str,
-        open: Callable[[int], Episode],
+        open: Callable[[Any], Episode],
         rewards: tuple[float, float],
         instruction: str = "",
         one_start: bool = False,
@@ -142,10 +142,11 @@ class Environment(Task):
         low, high = self.rewards
         total = float(went["return"])
         score = (total - low) / (high - low)
-        if not 0 <= score <= 1:
+        if not -1e-9 <= score <= 1 + 1e-9:
             raise VerifierError(
                 f"{self.name}: the return {total:g} lies outside the declared {low:g}..{high:g}; declare rewards that hold it"
             )
+        score = min(1.0, max(0.0, score))  # sums of rewards are rounded
         return Verdict(score, reply.text[-LONGEST:].strip() or None, {"return": total, "turns": float(went["turns"])}, f"return {total:g}")
 
     def demonstration(self, problem: Problem, style: str, rng: Stream) -> str:
