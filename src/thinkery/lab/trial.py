@@ -173,8 +173,13 @@ def score(r: Rollout) -> float:
 
 
 def measured(found: Sequence[Rollout]) -> dict[str, float]:
-    """accuracy, tokens, truncated; where a confidence was stated also stated (share), ece, brier, auroc, each where it is defined."""
-    out = {
+    """accuracy, tokens, truncated; the mean of each part that verdicts have, over those that have it; where a confidence was stated also stated
+    (share), ece, brier, auroc, each where it is defined."""
+    parts: dict[str, list[float]] = {}
+    for r in found:
+        for name, value in r.verdict.parts.items() if r.verdict is not None else ():
+            parts.setdefault(name, []).append(value)
+    out = {name: sum(values) / len(values) for name, values in sorted(parts.items())} | {
         "accuracy": sum(map(score, found)) / len(found),
         "tokens": sum(r.tokens for r in found) / len(found),
         "truncated": sum(r.reply is not None and r.reply.truncated for r in found) / len(found),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from .boxes import Boxes
 from .calendar import Calendar
 from .chain import Chain
 from .checkers import CHECKERS
+from .circuits import Circuits
+from .complexity import Beyond, kinds
 from .countdown import Countdown
 from .equations import Equations
 from .facts import FactWorld
@@ -63,6 +66,7 @@ TASKS: dict[str, type[Generated[Any]]] = {
         Boxes,
         Calendar,
         Chain,
+        Circuits,
         Countdown,
         Equations,
         FactWorld,
@@ -83,7 +87,10 @@ TASKS: dict[str, type[Generated[Any]]] = {
     )
 }
 
-VIEWS: dict[str, Callable[[], Task]] = {"composition": composition}  # built-in tasks put together from others
+VIEWS: dict[str, Callable[[], Task]] = {  # built-in tasks put together from others
+    "composition": composition,
+    **{f"beyond_{name}": partial(Beyond, name) for name in kinds()},
+}
 
 VERIFIERS.update(CHECKERS)
 
