@@ -317,7 +317,7 @@ def test_a_dropped_arm_gets_no_further_seeds(straight: Comparison, mine: str, mo
 
 
 def evaluation(samples: list[dict[str, Any]], size: int) -> Evaluation:
-    return Evaluation(0.5, 0, 1, len(samples) // size, size, 5.0, 0.0, 0.0, 0, 1.0, "t", "test", "single", 0.0, samples)
+    return Evaluation(0.5, 0, 1, len(samples) // size, size, 5.0, 0.0, 0.0, 0, 1.0, "t", "test", "single", 0.0, samples=samples)
 
 
 def test_measurements_by_hand() -> None:

@@ -259,6 +259,12 @@ def eval_(
         print(
             f"{result.tokens_per_reply:.1f} tokens a reply, {result.unparsed:.1%} unreadable, {result.truncated:.1%} cut off, {result.errors} errors"
         )
+        for row in result.levels:
+            low, high = row["difficulty"]
+            level = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+            print(f"difficulty {level}: accuracy {row['accuracy']:.1%}, {row['tokens']:.1f} tokens a reply (n={row['n']})")
+        for name, (mean, count) in result.parts.items():
+            print(f"{name}: {mean:.3f} (n={count})")
     return 0
 
 

@@ -18,6 +18,7 @@ from ..learning.collect import Collector, Unit
 from ..models.model import Model
 from ..solvers import solver as solver_named
 from ..tasks import Task
+from .breakdown import by_difficulty, by_part
 from .events import Event, Listener, silent
 
 AT_ONCE = 256  # problems collected together
@@ -25,7 +26,10 @@ AT_ONCE = 256  # problems collected together
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Accuracy over n problems with its 95 % interval; `samples` are {prompt, gold, reply, parsed, score, reason} of each."""
+    """Accuracy over n problems with its 95 % interval; `samples` are {prompt, gold, reply, parsed, score, reason} of each.
+
+    levels   accuracy and tokens by difficulty, see `by_difficulty`; parts: means of the parts of verdicts, each with how many have it
+    """
 
     accuracy: float
     low: float
@@ -41,6 +45,8 @@ class Evaluation:
     split: str
     solver: str
     temperature: float
+    levels: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    parts: dict[str, list[float]] = field(default_factory=dict, repr=False)
     samples: list[dict[str, Any]] = field(default_factory=list, repr=False)
 
     def to_dict(self, samples: bool = False) -> dict[str, Any]:
@@ -142,5 +148,7 @@ def summarise(
         split=split,
         solver=solver,
         temperature=temperature,
+        levels=by_difficulty(valid),
+        parts={name: [mean, count] for name, (mean, count) in by_part(valid).items()},
         samples=[sample_record(r) for r in rollouts],
     )

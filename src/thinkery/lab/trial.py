@@ -21,6 +21,7 @@ from ..learning.recipe import Optimizer, Recipe, Setting, Stage, WarmStart
 from ..models.model import Model
 from ..tasks import Task
 from .beside import Tick
+from .breakdown import by_part
 from .loading import load_model
 from .metrics import auroc, brier, ece, pass_at_k
 from .parts import NUMERICS, code_in, described, digest
@@ -175,11 +176,7 @@ def score(r: Rollout) -> float:
 def measured(found: Sequence[Rollout]) -> dict[str, float]:
     """accuracy, tokens, truncated; the mean of each part that verdicts have, over those that have it; where a confidence was stated also stated
     (share), ece, brier, auroc, each where it is defined."""
-    parts: dict[str, list[float]] = {}
-    for r in found:
-        for name, value in r.verdict.parts.items() if r.verdict is not None else ():
-            parts.setdefault(name, []).append(value)
-    out = {name: sum(values) / len(values) for name, values in sorted(parts.items())} | {
+    out = {name: mean for name, (mean, _) in by_part(found).items()} | {
         "accuracy": sum(map(score, found)) / len(found),
         "tokens": sum(r.tokens for r in found) / len(found),
         "truncated": sum(r.reply is not None and r.reply.truncated for r in found) / len(found),
