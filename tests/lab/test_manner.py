@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.models.families import write
@@ -12,7 +13,7 @@ from tests.solvers.test_thinking import model_of
 from thinkery.core.context import Context
 from thinkery.core.errors import BadConfig, InputError
 from thinkery.core.records import Question
-from thinkery.lab import api
+from thinkery.lab import api, doctor
 from thinkery.lab.events import Event
 from thinkery.lab.manner import spoken_to, tell_format
 from thinkery.models.model import Model, load_model
@@ -71,6 +72,23 @@ def test_evaluation_and_training_speak_by_the_template(tmp_path: Path) -> None:
         api.train(
             "grpo", task="addition", model=tmp_path / "m", steps=1, evaluate=0, out=tmp_path / "run", config=config, workers=1, resume=True
         )
+
+
+def test_the_doctor_looks_at_the_model_as_it_will_be_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With another template or without its adapter it would find the faults of another run."""
+    model_of("qwen35").save(tmp_path / "m")
+    seen: list[Any] = []
+    monkeypatch.setattr(doctor, "after", lambda rollouts, metrics, stage, model: seen.append((rollouts, model)) or [])
+    config = {"problems": 1, "samples": 2, "max_tokens": 4, "shards": 1}
+    api.examine("grpo", task="addition", model=tmp_path / "m", config=config, thinking="off", system="You add.")
+    ((rollouts, _),) = seen
+    assert "You add." in rollouts[0].turns[0].context.text
+    api.examine("grpo", task="addition", config=config, memory=api.Memory(lora=2))
+    learning = [name for name, p in seen[1][1].decoder.named_parameters() if p.requires_grad]
+    assert learning
+    assert all(".updates." in name for name in learning)
+    with pytest.raises(BadConfig, match="auto, on, off"):
+        api.examine("grpo", task="addition", model=tmp_path / "m", config=config, thinking="maybe")
 
 
 def test_plain_text_is_said_aloud(tmp_path: Path) -> None:

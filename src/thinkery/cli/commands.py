@@ -283,6 +283,10 @@ def doctor_(
     solver: str | None = None,
     device: str = "auto",
     dtype: str | None = None,
+    thinking: Thinking = "auto",
+    system: str = "",
+    lora: int | None = None,
+    quantize: Literal["nf4"] | None = None,
     set: Annotated[list[str] | None, Parameter(negative="")] = None,
     json: Flag = False,
 ) -> int:
@@ -301,6 +305,10 @@ def doctor_(
         skip_bad: leave out rows that cannot be used
         model: a Hugging Face model folder, or a built-in size
         solver: how the model thinks
+        thinking: whether the model thinks before it answers; auto is as its chat template has it
+        system: a system message before every question
+        lora: with an adapter of this rank
+        quantize: with the model's own weights in four bits (with --lora)
         set: one setting of the method, as in --set max_tokens=256
         json: the findings as JSON
     """
@@ -310,8 +318,9 @@ def doctor_(
 
     source = _task(task, data, question, answer, verifier, solution, skip_bad)
     found = api.examine(
-        method, task=source, model=model, seed=seed, solver=solver, config=_config(None, set or []), device=device, dtype=dtype
-    )
+        method, task=source, model=model, seed=seed, solver=solver, config=_config(None, set or []), device=device, dtype=dtype,
+        memory=api.Memory(lora=lora, quantize=quantize), thinking=thinking, system=system,
+    )  # fmt: skip
     if json:
         print(form.dumps([vars(f) for f in found], indent=1, ensure_ascii=False))
     else:

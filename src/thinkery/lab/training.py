@@ -245,15 +245,18 @@ def examine(
     config: Mapping[str, Any] | None = None,
     device: str = "auto",
     dtype: str | None = None,
+    memory: Memory | None = None,
+    thinking: str = "auto",
+    system: str = "",
 ) -> list[doctor.Finding]:
-    """What the doctor finds before and in the first step of a method. Nothing is saved.
+    """What the doctor finds before and in the first step of a method, with the model kept and spoken to as `train` would. Nothing is saved.
 
     Raises InputError for bad input, and what the step itself raises.
     """
     the_task = task_of(task)
     setting = Setting(the_task, str(model), size, seed=seed)
     recipe = recipe_for(method, setting, config or {}, None, solver)
-    loaded = load_model(model, device, dtype)
+    loaded = spoken_to(load_model(model, device, dtype, memory, seed), thinking, system)
     learning = Learning(recipe, setting, loaded)
     stage = learning.stage
     found = doctor.before(loaded, the_task, stage, seed)
