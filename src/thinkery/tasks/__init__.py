@@ -28,6 +28,7 @@ from .gym import GYM, gym_listing, load_gym
 from .hops import Hops
 from .household import Household
 from .logic import Logic
+from .networks import Networks
 from .operators import Operators
 from .ordering import Ordering
 from .puzzle import Puzzle
@@ -75,6 +76,7 @@ TASKS: dict[str, type[Generated[Any]]] = {
         Hops,
         Household,
         Logic,
+        Networks,
         Operators,
         Ordering,
         Puzzle,
