@@ -117,7 +117,7 @@ CLAIM = Claim(
     method="open_rs",
     must_move="hard, cosine",
     placebo="shuffled reward",
-    setting=Setting(TASK, WarmStart(TASK, {"direct": 0.4, "trace": 0.6}, steps=600), max_tokens=96),
+    setting=Setting(TASK, WarmStart(TASK, {"direct": 0.6, "trace": 0.4}, steps=600), max_tokens=96),
     config={"steps": 150, "problems": 16, "lr": 1e-3},
     paper="AMC23 63 to 80 %, AIME24 46.7 %, from 7,000 problems for 42 dollars (1.5B model).",
 )
