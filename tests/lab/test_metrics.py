@@ -8,7 +8,7 @@ import statistics
 import pytest
 
 from thinkery.core.errors import InputError
-from thinkery.lab.metrics import auroc, brier, chance_corrected, distinct, ece, hypervolume2d, majority, pass_at_k
+from thinkery.lab.metrics import auroc, brier, chance_corrected, distinct, ece, hypervolume, majority, pass_at_k
 
 
 def test_pass_at_k_is_the_mean_over_all_choices_of_k() -> None:
@@ -48,8 +48,8 @@ def test_ranking_counts_equals_half_and_needs_both_kinds() -> None:
 def test_the_rest_by_hand() -> None:
     assert distinct(["a", "b", "a", "a"]) == 0.5
     assert chance_corrected(0.625, 0.25) == pytest.approx(0.5) and chance_corrected(0.0, 0.5) == -1
-    assert hypervolume2d([(1, 3), (2, 2), (3, 1), (1, 1)]) == 6
-    assert hypervolume2d([(0.5, 0.5)], (0.25, 0.25)) == 0.0625 and hypervolume2d([(-1, 5), (5, 0)]) == 0 == hypervolume2d([])
+    assert hypervolume([(1, 3), (2, 2), (3, 1), (1, 1)], (0, 0)) == 6
+    assert hypervolume([(0.5, 0.5)], (0.25, 0.25)) == 0.0625 and hypervolume([(-1, 5), (5, 0)], (0, 0)) == 0 == hypervolume([], (0, 0))
     for call in (lambda: distinct([]), lambda: chance_corrected(0.5, 1.0)):
         with pytest.raises(InputError):
             call()

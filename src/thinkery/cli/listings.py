@@ -104,7 +104,12 @@ def list_tasks(*, gym: Flag = False, page: Path | None = None, json: Flag = Fals
     for name, made in sorted({**TASKS, **VIEWS}.items()):
         problem = load_task(name).problem(0)
         built_in.append(
-            {"task": name, "what": (made.__doc__ or "").split("\n")[0], "example": problem.question.prompt, "answer": problem.answer}
+            {
+                "task": name,
+                "what": (getattr(made, "func", made).__doc__ or "").split("\n")[0],
+                "example": problem.question.prompt,
+                "answer": problem.answer,
+            }
         )
     published = _data_sets()
     if json:

@@ -75,14 +75,16 @@ def chance_corrected(accuracy: float, chance: float) -> float:
     return (accuracy - chance) / (1 - chance)
 
 
-def hypervolume2d(points: Iterable[tuple[float, float]], reference: tuple[float, float] = (0.0, 0.0)) -> float:
-    """The area above `reference` that points dominate, both coordinates being better when greater (Zitzler & Thiele 1998).
+def hypervolume(points: Iterable[Sequence[float]], reference: Sequence[float]) -> float:
+    """The volume above `reference` that points dominate, every coordinate being better when greater (Zitzler & Thiele 1998); any dimension.
 
-    A cost enters with its sign turned. Points that are nowhere above the reference add nothing.
+    A cost enters with its sign turned. Points that are nowhere above the reference add nothing. Slices along the last coordinate: for tens of
+    points and a few objectives, not for more.
     """
-    area, top = 0.0, reference[1]
-    for x, y in sorted(points, reverse=True):
-        if x > reference[0] and y > top:
-            area += (x - reference[0]) * (y - top)
-            top = y
-    return area
+    above = [tuple(p) for p in points if all(x > r for x, r in zip(p, reference, strict=True))]
+    if len(reference) == 1:
+        return max((p[0] for p in above), default=reference[0]) - reference[0]
+    volume, levels = 0.0, sorted({p[-1] for p in above}, reverse=True)
+    for level, below in zip(levels, [*levels[1:], reference[-1]]):
+        volume += (level - below) * hypervolume([p[:-1] for p in above if p[-1] >= level], reference[:-1])
+    return volume

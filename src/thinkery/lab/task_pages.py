@@ -11,8 +11,10 @@ from typing import Any
 
 from ..core.rng import rng
 from ..learning.checkpoint import storage
-from ..tasks import SPLITS, TASKS, Generated
+from ..tasks import SPLITS, TASKS, VIEWS, Generated
 from ..tasks.bulk import COLUMNS
+from ..tasks.graphs import GRAPH, GRAPHS
+from ..tasks.synlogic import FAMILIES, PREFIX
 from .text import markdown_table
 
 EXAMPLES = 2
@@ -38,7 +40,23 @@ def page() -> str:
     """The page, as Markdown."""
     names = sorted(TASKS)
     index = markdown_table(("task", "what", "difficulty counts"), [(f"[{n}](#{n})", *_summary(TASKS[n])) for n in names])
-    return "\n".join([HEAD, *index, "", *(line for name in names for line in section(TASKS[name]()))])
+    return "\n".join([HEAD, *index, "", *(line for name in names for line in section(TASKS[name]())), *further()])
+
+
+def further() -> list[str]:
+    """The tasks that are put together from others, and those named within a family, in lines."""
+    views = [(f"`{name}`", _prose(summary(made))) for name, made in sorted(VIEWS.items())]
+    lines = ["## Put together from others", "", *markdown_table(("task", "what"), views), ""]
+    for title, prefix, kinds in (("On graphs", GRAPH, GRAPHS), ("SynLogic", PREFIX, FAMILIES)):
+        origin = _prose(_paragraphs(sys.modules[next(iter(kinds.values())).__module__.rpartition(".")[0]].__doc__)[0])
+        rows = [(f"`{prefix}{name}`", _prose(summary(kind))) for name, kind in kinds.items()]
+        lines += [f"## {title}", "", origin, "", *markdown_table(("task", "what"), rows), ""]
+    return lines
+
+
+def summary(made: Any) -> str:
+    """The first paragraph of what makes a task: its class, or a function."""
+    return _paragraphs(getattr(made, "func", made).__doc__)[0]
 
 
 def section(task: Generated[Any]) -> list[str]:

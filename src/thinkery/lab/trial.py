@@ -23,7 +23,7 @@ from ..tasks import Task
 from .beside import Tick
 from .breakdown import by_part
 from .loading import load_model
-from .metrics import auroc, brier, ece, pass_at_k
+from .metrics import auroc, brier, ece, hypervolume, pass_at_k
 from .parts import NUMERICS, code_in, described, digest
 from .run import versions
 
@@ -84,7 +84,8 @@ def started(setting: Setting) -> Model:
 class Trial:
     """What came of one arm and seed.
 
-    metrics   after training, on the test split, greedy; pass@k and mixed are sampled
+    metrics   after training, on the test split, greedy; hypervolume: of accuracy and of the share of a reply's room that is left; pass@k and
+              mixed are sampled
     before    the same before, with pass@1, pass@8 and the share of mixed groups, sampled; only of a baseline
     curves    at most POINTS means over the steps, by metric
     """
@@ -146,6 +147,8 @@ def _trial(recipe: Recipe, setting: Setting, sizes: Sizes, tick: Tick) -> Trial:
     finally:
         learning.leave()
     metrics = measured(rollouts_of(learning, last, sizes.problems))
+    room = last.max_tokens or setting.longest
+    metrics["hypervolume"] = hypervolume([(metrics["accuracy"], 1 - metrics["tokens"] / room)], (0.0, 0.0))
     if sizes.samples:
         metrics |= passes(rollouts_of(learning, last, sizes.problems // 2, sizes.samples))
     curves = {name: thinned([m[name] for m in history if name in m]) for name in CURVES}

@@ -30,7 +30,8 @@ class Batch:
     temperature       float32 [B]
     reward, advantage float64 [B]; an advantage may also be [B, T]
     shard             int [B]: the fixed part of the step that a row belongs to
-    extra             [B] or [B, T] by name: what the stage's estimates and its advantage leave for losses
+    extra             [B] or [B, T] by name: the parts of a reward that has several ("reward/NAME", without their weights), and what the
+                      stage's estimates and its advantage leave for losses
     """
 
     rollout: Array

@@ -242,6 +242,9 @@ class Learning:
         check_known(batch, kept)
         batch.shard = np.array([where[kept[i].index] for i in batch.rollout.tolist()], np.int64)
         batch.reward = stage.reward.rows(scores, batch.rollout, batch.turn)
+        if len(scores) > 1:  # a method may keep its objectives apart
+            for (name, _, _), (_, values) in zip(stage.reward.parts, scores):
+                batch.extra[f"reward/{name}"] = stage.reward.rows([(1.0, values)], batch.rollout, batch.turn)
         batch.group = np.asarray(stage.group(batch, kept))
         batch.pair = np.asarray(stage.pair(batch, kept))
         for name, signal in stage.estimates.items():

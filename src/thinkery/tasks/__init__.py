@@ -23,12 +23,12 @@ from .facts import FactWorld
 from .files import FileTask, is_path, load_file
 from .functions import Functions
 from .generated import Generated
+from .graphs import GRAPH, load_graph, worked_graphs
 from .grid import Grid
 from .gym import GYM, gym_listing, load_gym
 from .hops import Hops
 from .household import Household
 from .logic import Logic
-from .networks import Networks
 from .operators import Operators
 from .ordering import Ordering
 from .puzzle import Puzzle
@@ -39,6 +39,7 @@ from .real import DATASETS, found, from_hub, load_dataset
 from .real.hub import PREFIX
 from .sat import Sat
 from .schedule import Schedule
+from .synlogic import load_synlogic, synlogic
 from .tables import Tables
 from .unseen import composition
 from .verifiers import VERIFIERS, verifier
@@ -76,7 +77,6 @@ TASKS: dict[str, type[Generated[Any]]] = {
         Hops,
         Household,
         Logic,
-        Networks,
         Operators,
         Ordering,
         Puzzle,
@@ -91,6 +91,8 @@ TASKS: dict[str, type[Generated[Any]]] = {
 
 VIEWS: dict[str, Callable[[], Task]] = {  # built-in tasks put together from others
     "composition": composition,
+    "graph": worked_graphs,
+    "synlogic": synlogic,
     **{f"beyond_{name}": partial(Beyond, name) for name in kinds()},
 }
 
@@ -119,7 +121,8 @@ def spec_of(text: str) -> dict[str, Any]:
 
 def load_task(name: str | Path, **spec: Any) -> Task:
     """A built-in task by name, alone or with difficulty keys ("addition:digits=3-5"), a data set by name, one of reasoning-gym
-    ("gym:sudoku", "gym:sudoku:level=2") or of the hub ("hf:openai/gsm8k"), or a JSONL or CSV file's task by path.
+    ("gym:sudoku", "gym:sudoku:level=2"), of SynLogic ("synlogic:sudoku:level=2", all: "synlogic"), on graphs ("graph:bfs",
+    "graph:bfs:nodes=5-7") or of the hub ("hf:openai/gsm8k"), or a JSONL or CSV file's task by path.
 
     `spec`: a built-in task's difficulty keys, or what `load_file` takes. Raises UnknownName, BadConfig, BadData, MissingExtra.
     """
@@ -131,6 +134,12 @@ def load_task(name: str | Path, **spec: Any) -> Task:
     if str(name).startswith(GYM):
         data_set, _, keys = str(name).removeprefix(GYM).partition(":")
         return load_gym(GYM + data_set, **(spec_of(keys) if keys else {}), **spec)
+    if str(name).startswith(GRAPH):
+        kind, _, keys = str(name).removeprefix(GRAPH).partition(":")
+        return load_graph(GRAPH + kind, **(spec_of(keys) if keys else {}), **spec)
+    if own == "synlogic":
+        family, _, keys = keys.partition(":")
+        return load_synlogic(family, **(spec_of(keys) if keys else {}), **spec) if family else synlogic(**spec)
     published = from_hub if str(name).startswith(PREFIX) else load_dataset if str(name).partition(":")[0] in DATASETS else None
     if published is not None:
         if spec:

@@ -123,7 +123,7 @@ def kinds() -> Mapping[str, Kind]:
 
 
 class Beyond(Task):
-    """Train and validation problems of at most LIMIT steps; test problems in turn known, long (no more complex) and far (2 LIMIT steps).
+    """Train and validation problems of at most 4 steps; test problems in turn known, long (no more complex) and far (8 steps).
 
     A verdict's parts are its score under the name of its kind, and `worked`: whether the answer and the work before it are right, where that can
     be told. The style "filler" has dots for work, as many as the trace has characters.
