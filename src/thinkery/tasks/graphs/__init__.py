@@ -36,4 +36,6 @@ def load_graph(name: str, **spec: Any) -> GraphTask:
 
 def worked_graphs() -> Mixture:
     """The ten tasks with worked replies, in turn."""
-    return Mixture([task() for task in WORKED])
+    found = Mixture([task() for task in WORKED])
+    found.name = "graph"
+    return found

@@ -50,4 +50,6 @@ def load_synlogic(family: str, **spec: Any) -> Family:
 
 def synlogic(without: tuple[str, ...] = (), **spec: Any) -> Mixture:
     """All families in turn, but for some that are held out."""
-    return Mixture([load_synlogic(name, **spec) for name in sorted(FAMILIES) if name not in without])
+    found = Mixture([load_synlogic(name, **spec) for name in sorted(FAMILIES) if name not in without])
+    found.name = "synlogic"
+    return found
