@@ -70,7 +70,7 @@ def test_hypervolume_in_three_dimensions_by_hand() -> None:
 
 
 def test_the_factor_follows_what_the_front_gains() -> None:
-    state = method.recipe(SETTING).flat()[0].reward.init()["guided"]
+    state = method.guided(SETTING).flat()[0].reward.init()["guided"]
     assert (state["m"], state["mean"]) == (1.0, None)
     unseen = method.widened(state, Seen(0, [replied(1.0, 8)]))
     assert unseen["m"] == 1.0 and unseen["reference"] is None
@@ -88,9 +88,9 @@ def test_the_factor_changes_what_is_learnt_unless_it_is_divided_out(warm: Model)
     """Which is why no deviation divides here: with it, the factor of a whole batch is gone (but for the 1e-4 beside the deviation)."""
 
     def learnt(m: float, **changes: Any) -> list[float]:
-        part = method.recipe(SETTING).flat()[0].reward.parts[0][2]
+        part = method.guided(SETTING).flat()[0].reward.parts[0][2]
         fixed = replace(part, init=lambda: part.init() | {"m": m}, update=lambda state, seen: state)
-        recipe = quick(method.recipe(SETTING), reward=rewards.weighted(correct=0.0, guided=fixed), probes=(), **changes)
+        recipe = quick(method.guided(SETTING), reward=rewards.weighted(correct=0.0, guided=fixed), probes=(), **changes)
         learning = Learning(recipe, SETTING, start_of(warm))
         norm = learning.step()["gradient_norm"]
         learning.leave()
@@ -111,6 +111,9 @@ def test_weights_follow_agreement_by_hand() -> None:
     assert state["weights"] == pytest.approx([w / sum(raised) for w in raised])
     a, b, c = state["weights"]
     assert found.tolist() == pytest.approx([a + b - c, b])
+    _, other = method.reweighted(gradients, {"weights": [0.5, 0.25, 0.25]}, turned=1)
+    raised = [w * math.exp(0.1 * s / 2) for w, s in zip([0.5, 0.25, 0.25], [2.0, -1.0, 1.0])]
+    assert other["weights"] == pytest.approx([w / sum(raised) for w in raised])
     still, state = method.reweighted({name: torch.zeros(2) for name in gradients}, {"weights": [0.5, 0.25, 0.25]})
     assert state["weights"] == pytest.approx([0.5, 0.25, 0.25]) and still.tolist() == [0.0, 0.0]
 
@@ -123,8 +126,8 @@ def test_each_objective_has_a_gradient_of_its_own(warm: Model) -> None:
         seen.append({name: g.clone() for name, g in gradients.items()})
         return sum(w * gradients[name] for name, w in method.WEIGHTS.items()), state
 
-    (stage,) = method.by_gradient(SETTING).flat()
-    same = quick(method.by_gradient(SETTING), combine=replace(stage.combine, step=kept))
+    (stage,) = method.recipe(SETTING).flat()
+    same = quick(method.recipe(SETTING), combine=replace(stage.combine, step=kept))
     learning, fixed = Learning(same, SETTING, start_of(warm)), Learning(quick(method.fixed(SETTING)), SETTING, start_of(warm))
     learning.step(), fixed.step()  # which has no mean of lengths yet
     ours, theirs = learning.step(), fixed.step()
@@ -138,7 +141,7 @@ def test_each_objective_has_a_gradient_of_its_own(warm: Model) -> None:
 
 
 def test_weights_are_learnt_and_change_what_is_learnt(warm: Model) -> None:
-    one, learning = after(quick(method.by_gradient(SETTING)), warm)
+    one, learning = after(quick(method.recipe(SETTING)), warm)
     weights = learning.state.memory["0.0"]["combine"]["weights"]
     assert sum(weights) == pytest.approx(1) and weights != list(method.WEIGHTS.values())
     two, _ = after(quick(method.fixed(SETTING)), warm)
@@ -146,9 +149,9 @@ def test_weights_are_learnt_and_change_what_is_learnt(warm: Model) -> None:
 
 
 def test_both_forms_run_with_their_probes(warm: Model) -> None:
-    (stage,) = method.recipe(SETTING).flat()
+    (stage,) = method.guided(SETTING).flat()
     probes = tuple(replace(p, every=1, problems=4) for p in stage.probes)
-    _, learning = after(quick(method.recipe(SETTING), probes=probes), warm)
+    _, learning = after(quick(method.guided(SETTING), probes=probes), warm)
     state = learning.state.memory["0.0"]["reward"]["guided"]
     assert state["reference"] is not None and 0.5 <= state["m"] <= 2.0
     assert {p.split for p in stage.probes} == {"validation"}
@@ -161,7 +164,7 @@ def test_parts_of_a_reward_reach_the_batch_apart(warm: Model) -> None:
         seen.append({name: batch.extra[f"reward/{name}"].copy() for name in method.WEIGHTS} | {"all": batch.reward.copy()})
         return method.apart(batch)
 
-    after(quick(method.by_gradient(SETTING), advantage=watched), warm, 1)
+    after(quick(method.recipe(SETTING), advantage=watched), warm, 1)
     (found,) = seen
     assert found["all"] == pytest.approx(sum(w * found[name] for name, w in method.WEIGHTS.items()))
     assert set(found["accuracy"]) <= {0.0, 1.0}
