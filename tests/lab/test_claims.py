@@ -124,6 +124,14 @@ def _primary(comparison: claims.Comparison, outcomes: dict[str, dict[str, list[f
     return judge(claim_of(comparison), outcomes, [GOOD] * 10, **changes).findings[0]
 
 
+def test_a_share_of_nothing_is_open() -> None:
+    """Half of what neither arm has is no finding; half of what one arm has in every seed is one."""
+    outcomes = {name: {"ece": [0.0] * 10} for name in ("mine", "base", "without")}
+    assert _primary(HALF, outcomes).verdict == claims.INCONCLUSIVE
+    assert _primary(HALF, outcomes | {"base": {"ece": [0.5] * 10}}).verdict == claims.SUPPORTED
+    assert _primary(HALF, outcomes | {"mine": {"ece": [0.25] * 10}, "base": {"ece": [0.5] * 10}}).verdict == claims.SUPPORTED
+
+
 def test_each_look_is_wider_and_all_looks_together_stay_below_five_per_cent() -> None:
     outcomes = {arm: {"accuracy": seeds(m, name=arm, spread=0.1)} for arm, m in (("base", 0.3), ("mine", 0.5))}
     levels = [_primary(TENTH, outcomes, look=k).level or 0.0 for k in (1, 2, 3, 4)]

@@ -288,6 +288,8 @@ def _found(role: str, comparison: Comparison, outcomes: Outcomes, alpha: float) 
 
 def _verdict(comparison: Comparison, effect: tuple[float, float], distance: tuple[float, float]) -> str:
     """From the two intervals."""
+    if comparison.by.kind == "ratio" and effect == distance == (0.0, 0.0):
+        return INCONCLUSIVE  # both arms have none of it in any seed: nothing is any share of nothing
     exact = comparison.kind != "not_worse" and comparison.by == Amount("difference", 0.0)  # nothing is claimed but a direction
     if distance[0] > 0 or (distance[0] == 0 and not exact):
         return SUPPORTED
