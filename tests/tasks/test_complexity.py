@@ -13,12 +13,10 @@ from thinkery.core.rng import rng
 from thinkery.tasks import SPLITS, complexity, load_task
 from thinkery.tasks.chain import Chain, run
 from thinkery.tasks.circuits import Circuits, cone, gate, values
-from thinkery.tasks.complexity import BINS, FILLER, LIMIT, chain, circuit, composed, fewest, hops, kinds, maze
+from thinkery.tasks.complexity import BINS, FILLER, LIMIT, NAMES, chain, circuit, composed, fewest, hops, kinds, maze
 from thinkery.tasks.functions import Functions
 from thinkery.tasks.functions import run as applied
 from thinkery.tasks.generated import posed
-
-NAMES = sorted(kinds())
 
 
 def of(data: Any, answer: str = "") -> Any:
@@ -156,6 +154,10 @@ def test_circuits_in_other_names_and_orders_are_the_same() -> None:
 
 
 # ---- tasks
+
+
+def test_every_kind_has_its_name() -> None:
+    assert tuple(kinds()) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)

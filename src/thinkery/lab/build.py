@@ -14,9 +14,8 @@ from pathlib import Path
 import torch
 
 from ..core.errors import BadConfig, BadData, UnknownName
-from ..learning import losses, rewards
 from ..learning.loop import Learning
-from ..learning.recipe import Optimizer, Recipe, Setting, Stage
+from ..learning.recipe import Recipe, Setting, imitation
 from ..models.decoder import DecoderConfig
 from ..models.model import Model, new_model
 from ..models.tokenizer import character_tokenizer, train_tokenizer
@@ -51,22 +50,6 @@ SIZES = {
 }
 
 
-def warm_up(steps: int, problems: int = 64, shards: int = 1) -> Stage:
-    """Supervised fine-tuning on demonstrations, mostly direct answers."""
-    return Stage(
-        name="sft",
-        steps=steps,
-        problems=problems,
-        samples=1,
-        source="demonstrations",
-        styles=STYLES,
-        reward=rewards.NOTHING,
-        losses=(losses.cross_entropy(),),
-        optimizer=Optimizer(kind="muon", lr=3e-3, warmup=20),
-        shards=shards,
-    )
-
-
 def build(
     size: str,
     folder: Path,
@@ -89,7 +72,7 @@ def build(
     model.decoder.to(place)
     if place != "cpu":
         model.decoder.compute = torch.bfloat16
-    recipe = Recipe((warm_up(steps or of.steps, of.problems, of.shards),))
+    recipe = Recipe((imitation(steps or of.steps, STYLES, of.problems, of.shards),))
     about = {"method": "sft", "task": task.name, "model": size, "seed": seed, "size": size, "config": {"steps": steps or of.steps}}
     run = Run(folder.with_name(f"{folder.name}.build"), about, resume=True)
     drive(Learning(recipe, Setting(task, seed=seed), model, workers), run, listen, CHECKPOINT_S, lambda stage, metrics: None)

@@ -13,11 +13,10 @@ from pathlib import Path
 from ..core.errors import BadData
 from ..core.records import Rollout
 from ..engines.session import Sampling
-from ..learning import losses, rewards
 from ..learning.checkpoint import storage, write_json
 from ..learning.collect import Collector, Unit
 from ..learning.loop import Learning
-from ..learning.recipe import Optimizer, Recipe, Setting, Stage, WarmStart
+from ..learning.recipe import Recipe, Setting, Stage, WarmStart, imitation
 from ..models.model import Model
 from ..tasks import Task
 from .beside import Tick
@@ -53,18 +52,7 @@ def warm_start(start: WarmStart) -> Path:
     if (folder / "config.json").is_file():
         return folder
     model = load_model(start.base, "cpu")
-    stage = Stage(
-        name="sft",
-        steps=start.steps,
-        problems=64,
-        samples=1,
-        source="demonstrations",
-        styles=start.styles,
-        reward=rewards.NOTHING,
-        losses=(losses.cross_entropy(),),
-        optimizer=Optimizer(kind="muon", lr=3e-3, warmup=20),
-    )
-    learning = Learning(Recipe((stage,)), Setting(start.task), model)
+    learning = Learning(Recipe((imitation(start.steps, start.styles),)), Setting(start.task), model)
     try:
         while not learning.done:
             learning.step()

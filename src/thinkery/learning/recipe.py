@@ -217,6 +217,25 @@ def default(setting: Setting) -> Recipe:
     return Recipe((Stage(**SIZES[setting.size]),))  # type: ignore[arg-type]
 
 
+def imitation(steps: int, styles: Mapping[str, float], problems: int = 64, shards: int = 2) -> Stage:
+    """Supervised fine-tuning on a task's demonstrations, {style: share}, as methods, warm starts and the built-in models have it.
+
+    Muon for the matrices, because it needs a third of the steps on small models.
+    """
+    return Stage(
+        name="sft",
+        steps=steps,
+        problems=problems,
+        samples=1,
+        source="demonstrations",
+        styles=styles,
+        reward=rewards.NOTHING,
+        losses=(losses.cross_entropy(),),
+        optimizer=Optimizer(kind="muon", lr=3e-3, warmup=20),
+        shards=shards,
+    )
+
+
 def combine(setting: Setting, recipes: Mapping[str, Recipe]) -> Recipe:
     """Several methods as one recipe: each contributes what it changes of the stage "rl".
 

@@ -16,7 +16,7 @@ from .calendar import Calendar
 from .chain import Chain
 from .checkers import CHECKERS
 from .circuits import Circuits
-from .complexity import Beyond, kinds
+from .complexity import NAMES, Beyond
 from .countdown import Countdown
 from .equations import Equations
 from .facts import FactWorld
@@ -93,7 +93,7 @@ VIEWS: dict[str, Callable[[], Task]] = {  # built-in tasks put together from oth
     "composition": composition,
     "graph": worked_graphs,
     "synlogic": synlogic,
-    **{f"beyond_{name}": partial(Beyond, name) for name in kinds()},
+    **{f"beyond_{name}": partial(Beyond, name) for name in NAMES},
 }
 
 VERIFIERS.update(CHECKERS)

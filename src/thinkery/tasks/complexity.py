@@ -109,6 +109,9 @@ class Kind:
     traced: bool = True  # there is one way to write the work, so that a right answer's work can be checked
 
 
+NAMES = ("chain", "circuits", "functions", "grid", "hops")  # of the kinds, which are made when they are asked for
+
+
 @lru_cache
 def kinds() -> Mapping[str, Kind]:
     """The tasks by name."""

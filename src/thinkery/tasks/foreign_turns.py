@@ -91,7 +91,7 @@ class TurnsEpisode(Episode):
     async def _rollout(self) -> None:
         try:
             self.events.put(("ended", await self.task.env.rollout(dict(self.row), self.task.client(self), "policy", {})))
-        except Exception as error:
+        except Exception as error:  # somebody's code may raise anything; the solver that waits hears of it
             self.events.put(("failed", error))
 
     def _next(self) -> tuple[str, Any]:

@@ -15,11 +15,11 @@ from .base import Task
 class Mixture(Task):
     """Problem i is problem i // n of task i % n. Its styles are those that all tasks have."""
 
-    def __init__(self, tasks: Sequence[Task]) -> None:
+    def __init__(self, tasks: Sequence[Task], name: str = "") -> None:
         if not tasks:
             raise BadConfig("a mixture of no tasks has no problems: name at least one")
         self.tasks = tuple(tasks)
-        self.name = "+".join(t.name for t in tasks)
+        self.name = name or "+".join(t.name for t in tasks)
         self.max_tokens = max(t.max_tokens for t in tasks)
         self.styles = tuple(s for s in tasks[0].styles if all(s in t.styles for t in tasks))
 

@@ -9,29 +9,13 @@ Differs  Muon for the matrices, because it needs a third of the steps on small m
 from __future__ import annotations
 
 from thinkery.core.records import Card
-from thinkery.learning import losses, rewards
-from thinkery.learning.recipe import Optimizer, Recipe, Setting, Stage, default
+from thinkery.learning.recipe import Recipe, Setting, default, imitation
 
 CARD = Card(id="sft", family="baselines", title="Supervised fine-tuning", changes=("source", "losses", "reward", "optimizer"))
 
 
 def recipe(setting: Setting) -> Recipe:
     """The task's demonstrations, all styles alike but those it marks as corrupted."""
-    base = default(setting).flat()[0]
+    (base,) = default(setting).flat()
     styles = {s: 1.0 for s in setting.task.styles if s != "corrupted"}
-    return Recipe(
-        (
-            Stage(
-                name="sft",
-                steps=3 * base.steps,
-                problems=64,
-                samples=1,
-                source="demonstrations",
-                styles=styles,
-                reward=rewards.NOTHING,
-                losses=(losses.cross_entropy(),),
-                optimizer=Optimizer(kind="muon", lr=3e-3, warmup=20),
-                shards=base.shards,
-            ),
-        )
-    )
+    return Recipe((imitation(3 * base.steps, styles, shards=base.shards),))

@@ -19,8 +19,7 @@ from dataclasses import replace
 
 from thinkery.core.records import Card
 from thinkery.lab.claims import Claim, Gates, difference, more, not_worse
-from thinkery.learning import losses, rewards
-from thinkery.learning.recipe import Optimizer, Recipe, Setting, Stage, default
+from thinkery.learning.recipe import Recipe, Setting, default, imitation
 from thinkery.tasks.complexity import FILLER, Beyond
 
 CARD = Card(
@@ -35,20 +34,8 @@ CARD = Card(
 
 def supervised(setting: Setting, style: str) -> Recipe:
     """Imitation of demonstrations in one style. Raises BadConfig in use for a task that cannot write it."""
-    base = default(setting).flat()[0]
-    stage = Stage(
-        name="sft",
-        steps=3 * base.steps,
-        problems=64,
-        samples=1,
-        source="demonstrations",
-        styles={style: 1.0},
-        reward=rewards.NOTHING,
-        losses=(losses.cross_entropy(),),
-        optimizer=Optimizer(kind="muon", lr=3e-3, warmup=20),
-        shards=base.shards,
-    )
-    return Recipe((stage,))
+    (base,) = default(setting).flat()
+    return Recipe((imitation(3 * base.steps, {style: 1.0}, shards=base.shards),))
 
 
 def recipe(setting: Setting) -> Recipe:

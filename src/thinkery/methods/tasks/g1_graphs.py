@@ -18,7 +18,7 @@ from dataclasses import replace
 from thinkery.core.records import Card, Rollout
 from thinkery.lab.claims import Claim, Gates, difference, more
 from thinkery.learning import advantages, losses, rewards
-from thinkery.learning.recipe import Optimizer, Recipe, Setting, Stage, default
+from thinkery.learning.recipe import Recipe, Setting, Stage, default, imitation
 from thinkery.learning.signals import logprobs_of
 from thinkery.tasks.graphs import load_graph
 from thinkery.tasks.mixture import Mixture
@@ -46,18 +46,7 @@ def graded(rollouts: Sequence[Rollout]) -> list[float]:
 def supervised(setting: Setting, style: str) -> Stage:
     """Imitation of demonstrations in one style."""
     (base,) = default(setting).flat()
-    return Stage(
-        name="sft",
-        steps=3 * base.steps,
-        problems=64,
-        samples=1,
-        source="demonstrations",
-        styles={style: 1.0},
-        reward=rewards.NOTHING,
-        losses=(losses.cross_entropy(),),
-        optimizer=Optimizer(kind="muon", lr=3e-3, warmup=20),
-        shards=base.shards,
-    )
+    return imitation(3 * base.steps, {style: 1.0}, shards=base.shards)
 
 
 def recipe(setting: Setting) -> Recipe:

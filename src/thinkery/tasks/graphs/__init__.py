@@ -36,6 +36,4 @@ def load_graph(name: str, **spec: Any) -> GraphTask:
 
 def worked_graphs() -> Mixture:
     """The ten tasks with worked replies, in turn."""
-    found = Mixture([task() for task in WORKED])
-    found.name = "graph"
-    return found
+    return Mixture([task() for task in WORKED], "graph")

@@ -50,6 +50,4 @@ def load_synlogic(family: str, **spec: Any) -> Family:
 
 def synlogic(without: tuple[str, ...] = (), **spec: Any) -> Mixture:
     """All families in turn, but for some that are held out."""
-    found = Mixture([load_synlogic(name, **spec) for name in sorted(FAMILIES) if name not in without])
-    found.name = "synlogic"
-    return found
+    return Mixture([load_synlogic(name, **spec) for name in sorted(FAMILIES) if name not in without], "synlogic")
