@@ -1,17 +1,20 @@
 # The front door of a clone. `make demo` sees a model learn; `make test` checks everything.
 PYTHON ?= python3
 VENV := .venv
+JOBS ?= 2
 BIN := $(VENV)/bin
 export OPENBLAS_NUM_THREADS := 1
 export OMP_NUM_THREADS := 1
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint docs notebooks clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    install into $(VENV) and watch three methods teach a tiny model to add"
 	@echo "make test    install into $(VENV) and run linters, types, layers and all tests"
 	@echo "make lint    linters, types and layers alone"
+	@echo "make docs    build the documentation as a site, in build/site"
+	@echo "make notebooks   execute the notebooks of docs/notebooks anew"
 	@echo "make clean   remove $(VENV) and caches"
 
 $(BIN)/python:
@@ -33,13 +36,19 @@ demo: $(VENV)/installed
 	$(BIN)/thinkery demo
 
 lint: $(VENV)/installed-dev
-	$(BIN)/ruff check src tests examples benchmarks
-	$(BIN)/ruff format --check src tests examples benchmarks
+	$(BIN)/ruff check src tests examples benchmarks docs
+	$(BIN)/ruff format --check src tests examples benchmarks docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+docs: $(VENV)/installed-dev
+	$(BIN)/python docs/site/build.py
+
+notebooks: $(VENV)/installed-dev
+	$(BIN)/python docs/notebooks/run.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -108,7 +108,8 @@ def waiting(report: Report, model: Model, n: int, times: int) -> None:
 
     walls, shares = zip(*report.rounds(once_more, times, 1))
     about = f"{n} solvers that wait {TOOL * 1e3:.0f} ms for a tool after each of 4 asks, {common.size(model)}"
-    report.add("engine busy", 100 * median(shares), "%", about)
+    share = 100 * median(shares)
+    report.add("engine busy", share, "%", about, "at least 80", share >= 80)
     report.add("wall time of all", median(walls) * 1e3, "ms", about)
 
 
@@ -130,7 +131,8 @@ def main() -> None:
     for n in (n for n in (1, 10, 100, 1_000, 10_000) if n <= args.most):
         for kind, distinct in (("shared", max(1, n // 16)), ("new", n)):
             overhead(report, model, n, kind, distinct)
-    waiting(report, model, 1_000, args.times)
+    for state in ("warm", "high entropy"):
+        waiting(report, load_model(common.checkpoint(state)), 1_000, args.times)
     help_time(report)
     report.close(args.json)
 

@@ -37,6 +37,7 @@ T = TypeVar("T")
 HERE = Path(__file__).resolve().parent
 CACHE = HERE / ".cache"
 CAP = 72  # tokens of a reply at most
+DIGITS = (3, 4)
 GROUP = 16  # samples of a problem
 RATE = 1e-6  # learning rate while timing: the policy stays where it is
 SMALL = DecoderConfig(vocabulary=64, width=128, layers=3, heads=4, kv_heads=2, head_width=32, feed_forward=384)
@@ -48,7 +49,7 @@ STATES = ("warm", "late", "high entropy")
 
 def addition(stop: tuple[str, ...] = ()) -> Task:
     """Sums of numbers of 3 or 4 digits; a reply may work column by column before "#" and the answer."""
-    task = load_task("addition", digits=(3, 4))
+    task = load_task("addition", digits=DIGITS)
     task.max_tokens, task.stop = CAP, stop
     return task
 
@@ -120,7 +121,8 @@ def output_nodes(learning: Learning) -> int:
     """Distinct nodes of the token tree that the last step's replies stand on."""
     assert learning.engine is not None
     tree = learning.engine.tree
-    return len(np.unique(np.concatenate([tree.nodes(t) for r in learning.rollouts for t in r.turns])))
+    nodes = np.unique(tree.nodes([t for r in learning.rollouts for t in r.turns], CAP))
+    return int((nodes >= 0).sum())
 
 
 def size(model: Model | Decoder) -> str:

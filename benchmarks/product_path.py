@@ -1,13 +1,17 @@
 """The gate: a step of the full product path against the same step done bare, and that against an earlier prototype.
 
-Product: Learning.step with solver, sessions, asyncio, stop strings, records, verifier, rewards, batches, metrics.
+Product: Learning.step with solver, sessions, asyncio, stop strings, records, verifier, rewards, batches, metrics; and the same with
+the run's record (run.sqlite: every reply, token by token), which a thread writes on another core while the next step is sampled.
 Bare: the same calls of the decode plan, the same gradient and optimizer, on arrays, with the same draws, so both do the same work
 and must end in the same weights, which is checked. Prototype: a file with `Lean`, `rollout` and `train_trie`, draws of its own.
+The problems are made before the clock starts, for all sides.
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
 from itertools import count
 from pathlib import Path
 from statistics import median
@@ -26,7 +30,8 @@ from thinkery.core.records import Problem
 from thinkery.core.rng import address, name_hash
 from thinkery.engines.lanes import Lanes, place, rows_for, step_on
 from thinkery.engines.plan_cpu import CpuPlan
-from thinkery.engines.tree import Tree
+from thinkery.engines.tree import Tree, climb_all
+from thinkery.lab.store import Store
 from thinkery.learning import optimizer
 from thinkery.learning.advantages import group_normalised
 from thinkery.learning.batch import Batch
@@ -34,9 +39,11 @@ from thinkery.learning.gradient import Learner, plan, shard_gradient, total_grad
 from thinkery.learning.loop import Learning
 from thinkery.learning.recipe import Recipe, Setting
 from thinkery.models.model import load_model
+from thinkery.tasks.addition import Addition
 
 STOP = ("\n\n",)  # never written, so the bare path, which looks for no stop strings, draws the same
 SEED = 0
+SIDES = ("product", "product with its record", "bare", "prototype")
 
 
 class Work:
@@ -58,6 +65,21 @@ class Work:
         )
 
 
+class Posed(Addition):
+    """The task with problems that are made before the clock starts, as the other sides have them: to draw them is no part of a step."""
+
+    known: dict[int, Problem]
+
+    def __init__(self) -> None:
+        super().__init__(digits=common.DIGITS)
+        self.max_tokens, self.stop = CAP, STOP
+
+    def problem(self, index: int, split: str = "train", seed: int = 0, **spec: Any) -> Problem:
+        """See Task."""
+        assert split == "train" and seed == SEED and not spec
+        return self.known[index]
+
+
 class Bare:
     """Sampling and learning on arrays alone."""
 
@@ -70,6 +92,7 @@ class Bare:
         self.optimizers = optimizer.build(self.stage.optimizer, self.decoder)
         self.buffer = torch.empty(self.stage.shards, 1, sum(p.numel() for p in self.decoder.parameters()))
         self.mark = self.model.tokenizer.encode("#")[0]
+        self.special = bytes(set(range(self.decoder.config.vocabulary)) - set(self.model.tokenizer.letters.values()))
         self.settings = (np.ones(1), np.ones(1), np.zeros(1, np.int64))
 
     def step(self, work: Work) -> None:
@@ -112,10 +135,11 @@ class Bare:
         group, rollout = np.repeat(np.arange(len(work.prompts)), GROUP), np.arange(n)
         reward = np.array([self.score(lanes.token[i, : lanes.pos[i]], work.answers[i // GROUP]) for i in range(n)])
         tip = np.repeat([tree.insert(0, ids)[-1] for ids in work.prompts], GROUP)
-        nodes, zeros = len(tree), np.zeros(n, np.int64)
+        nodes, zeros, node = len(tree), np.zeros(n, np.int64), np.full(mask.shape, -1, np.int32)
+        climb_all(tree.parent, lanes.at, lanes.pos, node)
         batch = Batch(
             rollout, zeros, zeros, group, rollout, mask, mask, mask.astype(np.float32), np.where(mask, lanes.logp[:, :width], 0),
-            np.where(mask, lanes.node[:, :width], -1), tip, np.ones(n, np.float32),
+            node, tip, np.ones(n, np.float32),
             tree.parent[:nodes], tree.token[:nodes], tree.depth[:nodes], ("policy",),
             reward, reward, group * self.stage.shards // len(work.prompts),
         )  # fmt: skip
@@ -124,8 +148,8 @@ class Bare:
 
     def score(self, ids: NDArray[np.int32], answer: bytes) -> float:
         """1 if the reply ended and what follows its last "#" is the answer."""
-        text = ids.astype(np.uint8).tobytes()
-        return float(ids[-1] == self.model.tokenizer.end and text[text.rfind(self.mark) + 1 : -1] == answer)
+        text = ids.astype(np.uint8).tobytes().translate(None, self.special)  # a special token in a reply leaves no text
+        return float(ids[-1] == self.model.tokenizer.end and text[text.rfind(self.mark) + 1 :] == answer)
 
 
 class Prototype:
@@ -159,28 +183,41 @@ class Prototype:
 def compare(report: Report, state: str, problems: int, times: int, module: ModuleType | None) -> None:
     """Product, bare and prototype in turn on the same problems, each first, second and last equally often: who ran before decides what is cached."""
     folder = common.checkpoint(state)
-    learning = Learning(Recipe((common.grpo(10_000, problems),)), Setting(common.addition(STOP), seed=SEED), load_model(folder))
+    posed = Posed()
+    learning, recorded = (
+        Learning(Recipe((common.grpo(10_000, problems),)), Setting(posed, seed=SEED), load_model(folder)) for _ in range(2)
+    )
+    store = Store(Path(tempfile.mkdtemp()))
     bare = Bare(folder, problems)
     prototype = Prototype(module, folder) if module is not None else None
     task, numbers = common.addition(), count()
 
+    def record() -> None:
+        metrics = recorded.step()
+        store.write(recorded.state.total, "rl", metrics, 0.0, recorded.rollouts, recorded.learnt)
+
     def step() -> dict[str, float]:
         n = next(numbers)
         work, out = Work(bare.model, task, n, problems), dict[str, float]()
+        posed.known = dict(zip(work.indices, work.problems))
         sides = [
             ("product", lambda: out.update({"our tokens": learning.step()["tokens"]})),
+            ("product with its record", record),
             ("bare", lambda: bare.step(work)),
             ("prototype", lambda: out.update({"its tokens": prototype.step(work)} if prototype is not None else {})),
-        ][: 2 + (prototype is not None)]
+        ][: 3 + (prototype is not None)]
         for i in range(len(sides)):
             name, side = sides[(n + i) % len(sides)]
             out[name] = common.clock(side)
         return out
 
     found = report.rounds(step, times, 3)
-    took: dict[str, float] = {name: median(f[name] for f in found) for name in ("product", "bare", "prototype") if name in found[0]}
+    store.close()
+    shutil.rmtree(store.path.parent)
+    took: dict[str, float] = {name: median(f[name] for f in found) for name in SIDES if name in found[0]}
     tokens = {name: sum(f[name] for f in found) for name in found[0] if name.endswith("tokens")}
-    same = all(torch.equal(a, b) for a, b in zip(learning.model.decoder.parameters(), bare.decoder.parameters()))
+    ends = [list(side.decoder.parameters()) for side in (learning.model, recorded.model, bare)]
+    same = all(torch.equal(a, b) and torch.equal(b, c) for a, b, c in zip(*ends))
     about = f"{state}, fp32, {problems} problems x {GROUP}, 1 process, {common.size(bare.decoder)}"
     tell(report, took, tokens, about, same)
 
@@ -190,8 +227,9 @@ def tell(report: Report, took: dict[str, float], tokens: dict[str, float], about
     for name, s in took.items():
         report.add(f"step, {name}", s * 1e3, "ms", about)
     report.add("equal weights, product and bare", float(same), "", about, "1", same)
-    share = took["bare"] / took["product"]
-    report.add("speed, product / bare", share, "", about, "at least 0.9", share >= 0.9)
+    for name in ("product", "product with its record"):
+        share = took["bare"] / took[name]
+        report.add(f"speed, {name} / bare", share, "", about, "at least 0.9", share >= 0.9)
     if "prototype" in took:
         report.add("speed, bare / prototype", took["prototype"] / took["bare"], "", about)
         share = took["prototype"] / tokens["its tokens"] / (took["bare"] / tokens["our tokens"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
@@ -16,6 +19,21 @@ from thinkery.models.model import Model
 settings.register_profile("thinkery", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("thinkery")
 torch.set_num_threads(1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, Any, Any]:
+    """What a test printed, logged or failed with may hold half of a surrogate pair, which does not travel between processes."""
+    report = yield
+    report.sections = [(name, printable(text)) for name, text in report.sections]
+    if report.longrepr is not None and printable(str(report.longrepr)) != str(report.longrepr):
+        report.longrepr = printable(str(report.longrepr))
+    return report
+
+
+def printable(text: str) -> str:
+    """The text as UTF-8 can hold it."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from thinkery.core.rng import Stream, address, rng
 from thinkery.engines.local import LocalEngine
 from thinkery.engines.session import Sampling, Session
 from thinkery.engines.work import run
+from thinkery.lab.store import Store
 from thinkery.models.decoder import Decoder, DecoderConfig
 from thinkery.models.model import Model, new_model
 from thinkery.models.tokenizer import character_tokenizer
@@ -161,7 +163,7 @@ def rollouts_of(
     work = [solver(s, task.problem(i).question, None) for s, (i, _) in zip(sessions, units)]
     replies = run(work, [engine, *(cast or {}).values()])
     out = [
-        Rollout(0, i, k, task.problem(i), s.turns, r if isinstance(r, Reply) else None) for (i, k), s, r in zip(units, sessions, replies)
+        Rollout(0, i, k, task.problem(i), s.close(), r if isinstance(r, Reply) else None) for (i, k), s, r in zip(units, sessions, replies)
     ]
     for rollout, reply in zip(out, replies):
         rollout.error = None if isinstance(reply, Reply) else repr(reply)
@@ -193,3 +195,12 @@ def start_of(model: Model) -> Model:
 def weights_of(model: Model) -> bytes:
     """All weights, to compare by the bit."""
     return b"".join(p.detach().numpy().tobytes() for p in model.decoder.parameters())
+
+
+def recorded(folder: Path, metrics: Sequence[Mapping[str, Any]], seconds: Mapping[int, float] | None = None) -> None:
+    """A run's record of steps with these metrics (`step` and, if there is one, `stage` among them)."""
+    store = Store(folder)
+    for m in metrics:
+        values = {k: v for k, v in m.items() if k not in ("step", "stage")}
+        store.write(m["step"], m.get("stage", "rl"), values, (seconds or {}).get(m["step"]))  # type: ignore[arg-type]
+    store.close()

@@ -21,7 +21,7 @@ from thinkery.lab import api, catalogue
 from thinkery.lab.scaffold import FAMILIES
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs").glob("*/*.md"))]
 README = DOCUMENTS[0].read_text("utf-8")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -43,10 +43,14 @@ def listed() -> Iterator[str]:
 
 
 def commands() -> list[str]:
-    """Every `thinkery ...` of the README, in blocks and in text."""
-    lines = [line.split("  #")[0] for block in blocks(README, "sh") for line in block.splitlines()]
-    inline = re.findall(r"`(thinkery [^`]+)`", BLOCK.sub("", README))
-    return [line.strip() for line in [*lines, *inline] if line.startswith("thinkery ")]
+    """Every `thinkery ...` of the documents, in blocks, and of README and guides in text."""
+    texts = {d: d.read_text("utf-8") for d in DOCUMENTS}
+    lines = [
+        line.split("  #")[0] for text in texts.values() for block in blocks(text, "sh") for line in block.replace("\\\n", " ").splitlines()
+    ]
+    spoken = [text for d, text in texts.items() if d.parent in (ROOT, ROOT / "docs" / "guides")]
+    inline = [found for text in spoken for found in re.findall(r"`(thinkery [^`]+)`", BLOCK.sub("", text))]
+    return [re.split(r" [|>] ", line)[0].strip() for line in [*lines, *inline] if line.startswith("thinkery ")]
 
 
 def test_every_path_of_the_tree_exists_and_says_what_it_is() -> None:
@@ -84,7 +88,7 @@ def test_every_command_parses_with_its_options(monkeypatch: pytest.MonkeyPatch) 
             if inspect.isfunction(function) and function.__module__ == loaded.__name__ and not name.startswith("_"):
                 monkeypatch.setattr(loaded, name, instead(function))
     found = commands()
-    assert len(found) > 12
+    assert len(found) > 60
     for line in found:
         called.clear()
         assert main(shlex.split(line)[1:]) == 0, line
@@ -112,13 +116,25 @@ def test_python_blocks_use_what_there_is() -> None:
     assert trees
     calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
     front = [c for c in calls if isinstance(c.func, ast.Attribute) and ast.unparse(c.func.value) == "thinkery"]
-    assert {c.func.attr for c in front if isinstance(c.func, ast.Attribute)} == {"load_model", "evaluate", "train"}
+    assert {c.func.attr for c in front if isinstance(c.func, ast.Attribute)} == {"audit", "load_model", "evaluate", "train"}
     for call in front:
         assert isinstance(call.func, ast.Attribute)
         signature = inspect.signature(getattr(thinkery, call.func.attr))
         signature.bind(*call.args, **{str(k.arg): None for k in call.keywords})
     names = {f.name for kind in (api.RunResult, api.Evaluation) for f in kind.__dataclass_fields__.values()}
     assert {"before", "after", "folder", "model", "accuracy"} <= names
+
+
+def test_python_blocks_that_are_marked_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    marked = [
+        body
+        for d in DOCUMENTS
+        for body in re.findall(r"^<!-- runs -->\n```python\n(.*?)^```$", d.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    ]
+    assert marked
+    for body in marked:
+        exec(compile(body, "block", "exec"), {})
 
 
 def test_methods_families_and_the_question_are_named() -> None:

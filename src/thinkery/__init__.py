@@ -15,10 +15,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from thinkery.lab.api import Memory, check, compare, demo, evaluate, load_model, load_task, plan, train
+    from thinkery.lab.api import Memory, audit, check, compare, demo, evaluate, examine, load_model, load_task, plan, replay, train
 
 __version__ = "0.1.0"
-__all__ = ["Memory", "__version__", "check", "compare", "demo", "evaluate", "load_model", "load_task", "plan", "train"]
+__all__ = [
+    "Memory", "__version__", "audit", "check", "compare", "demo", "evaluate", "examine", "load_model", "load_task", "plan", "replay", "train",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -57,10 +57,15 @@ def reference(engine: Engine) -> Callable[[tuple[int, ...]], torch.Tensor]:
     return lambda ids: exact.logits(exact(rectangle([ids]))).detach()
 
 
+def drawn_from(engine: Engine, turn: Turn) -> torch.Tensor:
+    """The reference's log-probabilities where a turn's tokens were drawn, at its temperature [n, V]."""
+    logits = reference(engine)((*turn.context.ids, *turn.ids)[:-1])[turn.context.n - 1 :]
+    return (logits.double() / (turn.temperature or 1.0)).log_softmax(-1)
+
+
 def off(engine: Engine, turn: Turn) -> float:
     """How far a turn's log-probabilities are from the reference's, at its temperature."""
-    logits = reference(engine)((*turn.context.ids, *turn.ids)[:-1])[turn.context.n - 1 :]
-    logps = (logits.double() / (turn.temperature or 1.0)).log_softmax(-1)
+    logps = drawn_from(engine, turn)
     return float((torch.tensor(turn.logp).double() - logps[torch.arange(turn.n), torch.tensor(turn.ids)]).abs().max())
 
 
@@ -87,6 +92,18 @@ def test_log_probabilities_are_those_of_the_model(engine: Engine, temperature: f
         assert off(engine, turn) < 1e-4
 
 
+@pytest.mark.parametrize("settings", [{}, {"temperature": 0.6}, {"temperature": 0.0}, {"top_k": 3}, {"top_p": 0.5}])
+def test_entropies_are_those_of_what_is_not_cut(engine: Engine, settings: dict[str, float]) -> None:
+    for turn in ask(engine, "12+3=", 12, n=5, **settings):
+        if isinstance(engine, VllmEngine):
+            assert turn.entropy is None, "a server does not say"
+            continue
+        assert turn.entropy is not None and turn.entropy.dtype == np.float32
+        logps = drawn_from(engine, turn)
+        assert np.abs(turn.entropy - -(logps.exp() * logps).sum(-1).numpy()).max() < 1e-4
+        assert turn.entropy.max() > 0.1
+
+
 def test_a_context_that_turns_extend(engine: Engine) -> None:
     async def talk(model: Session) -> list[Turn]:
         context, turns = model.context("1+2="), []
@@ -109,8 +126,9 @@ def test_score_and_look(engine: Engine) -> None:
     assert found.dtype == np.float32
     want = logps[context.n - 1 : -1][torch.arange(len(ids)), torch.tensor(ids)]
     assert np.abs(found - want.numpy()).max() < 1e-4
-    with pytest.raises(EngineError, match="cannot show attention"):
-        engine.look(context, ["attention"])
+    lacks = "gradients" if isinstance(engine, LocalEngine) else "attention"
+    with pytest.raises(EngineError, match=f"cannot show {lacks}"):
+        engine.look(context, [lacks])
     if isinstance(engine, VllmEngine):
         return
     seen = engine.look(context, ["hidden", "logprobs"])

@@ -164,7 +164,7 @@ def test_given_text_must_fit_too(tiny: Model) -> None:
         ):
             with pytest.raises(PromptTooLong, match=says):
                 call()
-        return len(model.turns)
+        return len(model.close())
 
     assert asked(LocalEngine(tiny), work) == [1]
 
@@ -317,7 +317,7 @@ def test_a_cancelled_ask_frees_its_place_at_once(tiny: Model) -> None:
         await model.branch(1).ask("1+1=", 3)
         ask.cancel()  # type: ignore[attr-defined]
         await model.branch(1).ask("1+2=", 5)
-        return len(model.turns)
+        return len(model.close())
 
     assert asked(engine, once) == [2]
     assert engine.stats["cancelled"] == 1
@@ -359,15 +359,15 @@ def test_score_look_and_say(tiny: Model) -> None:
         assert seen["logprobs"].shape == (n, TINY.vocabulary)
         assert torch.allclose(seen["logprobs"].exp().sum(1), torch.ones(n), atol=1e-5)
         assert (seen["logprobs"].numpy()[turn.context.n - 1 : -1][range(turn.n), turn.ids] == turn.logp).all()
-        with pytest.raises(EngineError, match="cannot show attention; it has hidden and logprobs"):
-            model.look("1", ("attention",))
+        with pytest.raises(EngineError, match="cannot show gradients; it has hidden, logprobs and attention"):
+            model.look("1", ("gradients",))
         said = model.say(turn.context + turn, "42", weight=0.5)
         assert (said.ended, said.forced, said.sampled.tolist(), said.logp.tolist()) == ("said", True, [False] * 3, [0.0] * 3)
         assert said.weight is not None
         assert said.weight.tolist() == [0.5] * 3
         assert said.ids == (*tiny.tokenizer.encode("42"), tiny.tokenizer.end)
         assert model.say("1", "2", end=False).ids == tiny.tokenizer.encode("2")
-        return model.turns
+        return model.close()
 
     (turns,) = asked(engine, work)
     assert [t.ended for t in turns][1:] == ["said", "said"]
@@ -382,7 +382,7 @@ def test_turns_stand_trunk_first_then_branches(tiny: Model) -> None:
         await late
         model.branch(0).say("0", "a")
         model.say("t", "u")
-        return [t.context.text for t in model.turns]
+        return [t.context.text for t in model.close()]
 
     assert asked(LocalEngine(tiny), work) == [["t", "t", "0", "0.1", "2"]]
 

@@ -163,19 +163,19 @@ def test_no_more_calls_than_allowed_are_under_way(adder: Adder) -> None:
 
 
 def test_cancelling_closes_the_call(adder: Adder) -> None:
-    adder.wait = 1.5
+    adder.wait = 5.0
 
     async def impatient(model: Session) -> str:
         asks = [model.ask(f"{i}+1=") for i in range(8)]
         await asyncio.sleep(0.1)
-        for a in asks:
+        for a in reversed(asks):  # those that wait before those under way, whose going would let them on
             a.cancel()
         adder.wait = 0.0
         return (await model.ask("1+1=")).text
 
     engine, began = engine_at(adder, at_once=2), time.monotonic()
     assert asked(engine, impatient) == ["2"]
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 4.5
     assert engine.stats["cancelled"] == 8
     assert len(adder.bodies(CHAT)) < 9, "most of those that waited were never sent"
     call = Call()
@@ -211,8 +211,8 @@ def test_faults_that_stay_are_named(adder: Adder) -> None:
         ([Fault(404, {"error": {"message": "no model x"}})], BadConfig, r"does not exist \(404: no model x\); check the address"),
         ([Fault(400, {"error": {"message": "maximum context length is 8"}})], PromptTooLong, "maximum context length is 8"),
         ([Fault(422, {"detail": [{"msg": "no such field"}]})], EngineError, r"refused \(422\): .*no such field"),
-        ([Fault(200, "<html>hello")], EngineError, "something that is no chat completion: <html>"),
-        ([Fault(200, {"choices": []})], EngineError, "no chat completion"),
+        ([Fault(200, "<html>hello")] * 9, EngineError, "something that is no chat completion: <html>"),
+        ([Fault(200, {"choices": []})] * 9, EngineError, "no chat completion"),
         ([Fault(200, complete("x", "content_filter"))], EngineError, "broke a reply off: finish_reason 'content_filter'"),
     ]:
         adder.faults = list(faults)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextvars import ContextVar
 from typing import Any
 
 import pytest
 
 from tests.support import model_of
+from thinkery.core.errors import InputError
 from thinkery.core.rng import address
 from thinkery.engines.local import LocalEngine
 from thinkery.engines.session import Sampling, Session
@@ -155,6 +157,26 @@ def test_works_inside_a_running_loop() -> None:
         return outcomes(one)
 
     assert asyncio.run(notebook()) == outcomes(one)
+
+
+def test_nothing_is_logged_of_those_who_waited_when_one_ends_the_run(caplog: pytest.LogCaptureFixture) -> None:
+    async def fails() -> None:
+        await asyncio.sleep(0)
+        raise InputError("not so")
+
+    async def several() -> None:
+        await asyncio.gather(*(fails() for _ in range(3)))
+
+    def ended(_: int, found: Any) -> None:
+        raise found
+
+    with pytest.raises(InputError, match="not so") as raised:
+        run([several() for _ in range(3)], [], ended)
+    assert raised.value.__context__ is None
+    del raised
+    run([], [])  # the loop hears of the others
+    gc.collect()
+    assert not caplog.records
 
 
 def test_an_interrupt_in_a_solver_stops_everything() -> None:

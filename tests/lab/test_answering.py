@@ -22,8 +22,9 @@ from thinkery.models.model import load_model
 
 
 @pytest.fixture
-def adder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Adder]:
+def adder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Adder]:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setenv("THINKERY_CACHE", str(tmp_path / "cache"))
     stub = Adder()
     yield stub
     stub.close()
@@ -89,7 +90,7 @@ def test_engines_agree_from_the_command_line(tmp_path: Path, capsys: pytest.Capt
         for engine in ("local", "transformers", stub.url):
             words = ["eval", "--model", str(tmp_path / "m"), "--task", "addition", "--n", "6", "--engine", engine, "--json"]
             assert main(words) == 0
-            line = json.loads(capsys.readouterr().out)
+            line = json.loads(capsys.readouterr().out.splitlines()[-1])
             found.append((line["tokens_per_reply"], line["truncated"]))
         assert found[0] == found[1] == found[2]
     finally:

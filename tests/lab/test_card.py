@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support import model_of
+from tests.support import model_of, recorded
 
 from thinkery.core.errors import BadModel, InputError, RunError, UnknownName
 from thinkery.lab.card import card, push
@@ -39,7 +39,7 @@ def run_of(folder: Path, steps: int = 40, **changes: Any) -> Path:
     model_of().save(folder / "model")
     (folder / "run.json").write_text(json.dumps(ABOUT | changes))
     lines = [{"step": i + 1, "stage": "rl", "reward": (i + 1) / 100, "length": 7.0} for i in range(steps)]
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
+    recorded(folder, lines)
     return folder
 
 

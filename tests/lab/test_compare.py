@@ -155,9 +155,10 @@ def test_the_json_has_a_schema_and_no_constants(straight: Comparison) -> None:
 def test_the_page_is_offline_and_shows_what_was_found(straight: Comparison, tmp_path: Path) -> None:
     page = write_page(straight).read_text()
     assert not re.search(r"<script|src=|href=|url\(|https?:", page)
-    assert page.count('class="band c0"') == 2 and "copy" in page and "One problem" in page
+    assert page.count('class="band c0"') == 3 and "copy" in page and "side by side" in page
     drawings = [ElementTree.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", page, re.DOTALL)]
-    assert [d[-1].tag for d in drawings] == ["path", "path"] and "seconds" in drawings[1][0].text  # type: ignore[operator]
+    over = [(d[0].text or "").rpartition(" over ")[2] for d in drawings[2:]]  # the first two show accuracies and their differences
+    assert over == ["training steps", "tokens", "seconds"]
     for line in straight.words():
         assert line.split(":")[0] in page
     hostile = replace(straight, about=straight.about | {"model": "<script>alert(1)</script>", "skipped": {"sft": "<b>"}})
@@ -270,6 +271,13 @@ def found(*arms: Arm, **about: Any) -> Comparison:
     return Comparison(shared | about, Arm("start", made(0.1, 0.1, 0.1)), arms, "nowhere")
 
 
+def test_an_interval_of_a_difference_ends_at_what_is_possible() -> None:
+    c = found(Arm("good", made(1.0, 0.99)), Arm("bad", made(0.0, 0.01)))
+    (pair,) = c.pairs()
+    words = "\n".join(c.words())
+    assert pair.real and pair.difference.high > 1 and f"(95 % interval {100 * pair.difference.low:.1f} to 100.0)" in words
+
+
 def test_a_clear_difference_is_real_in_words_and_numbers() -> None:
     c = found(Arm("good", made(0.8, 0.82, 0.81)), Arm("bad", made(0.3, 0.31, 0.3)), Arm("also", made(0.8, 0.81, 0.82)), budget=5000)
     real = {(p.a, p.b): p.real for p in c.pairs()}
@@ -349,7 +357,7 @@ def test_the_command_plans_runs_and_refuses(straight: Comparison, capsys: pytest
     assert main([*line, "--plan"]) == 0
     assert "4 done already" in capsys.readouterr().out
     assert main([*line, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out, parse_constant=no_constant)
+    told = json.loads(capsys.readouterr().out.splitlines()[-1], parse_constant=no_constant)
     assert [a["method"] for a in told["arms"]] == ["reinforce", "raft"]
     assert main([*line, "--quiet"]) == 0
     assert "highest accuracy" in capsys.readouterr().out

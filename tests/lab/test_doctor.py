@@ -15,8 +15,8 @@ from thinkery.engines.session import Session
 from thinkery.lab import doctor
 from thinkery.lab.api import examine, load_model, train
 from thinkery.lab.build import TAUGHT
-from thinkery.lab.doctor import Finding
-from thinkery.learning import rewards
+from thinkery.lab.finding import Finding
+from thinkery.learning import rewards, select
 from thinkery.learning.loop import Learning
 from thinkery.learning.recipe import Recipe, Setting, Stage
 from thinkery.tasks import load_task
@@ -117,6 +117,12 @@ def test_groups_without_signal(worth: float, words: str) -> None:
 
     (finding,) = [f for f in seen(Flat()) if f.check == "signal"]
     assert finding.level == "warning" and words in finding.seen
+
+
+def test_imitating_what_was_selected_needs_no_differences_in_reward() -> None:
+    assert "signal" not in levels(examine("raft", task="addition", seed=5))
+    blind = replace(STAGE, select=select.solved)  # a group's baseline over replies that are all right
+    assert levels(seen(Addition(), blind))["signal"] == "warning"
 
 
 def test_a_sampler_that_is_not_the_learner(monkeypatch: pytest.MonkeyPatch) -> None:

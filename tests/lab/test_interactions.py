@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -79,3 +80,13 @@ def test_it_is_told_in_words_and_as_json() -> None:
     )
     (x,) = found.to_dict()["interactions"]
     assert (x["a"], x["b"], x["kind"]) == ("a", "b", "more than their sum")
+
+
+def test_a_method_that_changes_nothing_beside_another_is_named() -> None:
+    """The combination learns the same as `a` alone in every seed: what b brings alone must not pass for something that they bring together."""
+    (x,) = interactions("base", {"base": BASE, "a": A, "b": B, "a+b": A})
+    assert x.idle == "b" and x.kind == "b changes nothing beside a"
+    (x,) = interactions("base", {"base": BASE, "a": A, "b": B, "a+b": B})
+    assert x.kind == "a changes nothing beside b"
+    other = {s: replace(m, tokens=m.tokens + 1) for s, m in A.items()}  # as right, and yet another run
+    assert interactions("base", {"base": BASE, "a": A, "b": B, "a+b": other})[0].idle is None

@@ -13,10 +13,16 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from tests.support import recorded
 
-from thinkery.core.errors import BadData, StorageError
-from thinkery.lab.chart import BOTTOM, HEIGHT, TOP, Curve, chart, running_mean, ticks
-from thinkery.lab.report import _charts, read_lines, write_report
+from thinkery.core.errors import BadData, StorageError, UnknownName
+from thinkery.core.records import Problem, Question, Reply, Rollout, Verdict
+from thinkery.lab.chart import BOTTOM, HEIGHT, INSET, TOP, WIDTH, Curve, Range, chart, intervals, running_mean, ticks
+from thinkery.lab.events import Event
+from thinkery.lab.finding import Finding
+from thinkery.lab.report import charts
+from thinkery.lab.reports import write_report
+from thinkery.lab.store import Store, metrics_of, seconds_of
 from thinkery.lab.text import clean, one_line
 
 HOSTILE = "<script>alert(1)</script>\x1b[31mred\x1b[0m\u202egnp.exe {{ 7*7 }}"
@@ -38,7 +44,7 @@ def run(tmp_path: Path) -> Path:
     }  # fmt: skip
     (tmp_path / "run.json").write_text(json.dumps(about))
     metrics = [{"step": i + 1, "reward": i / 100, "accuracy": i / 100, "length": 20.0, "tokens": 1000.0, "mixed": 0.5} for i in range(100)]
-    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(m) + "\n" for m in metrics))
+    recorded(tmp_path, metrics)
     marks = [("learnt", 0, 1), ("lost", 1, 0), ("hard", 0, 0), ("easy", 1, 1)]
     sides = {side: [sample(p, f"{p} {side}", m[i]) for p, *m in marks] for i, side in enumerate(("before", "after"))}
     (tmp_path / "samples.json").write_text(json.dumps(sides))
@@ -103,7 +109,7 @@ def test_hostile_text_stays_text(run: Path) -> None:
 
 
 def test_what_was_not_measured_is_not_filled_in(run: Path) -> None:
-    for name in ("metrics.jsonl", "samples.json"):
+    for name in ("run.sqlite", "samples.json"):
         (run / name).unlink()
     (run / "run.json").write_text(json.dumps({"method": "sft", "task": "chain", "status": "failed"}))
     text = write_report(run).read_text("utf-8")
@@ -122,12 +128,9 @@ def test_a_run_that_did_not_end_says_so(run: Path, status: str, said: str) -> No
     assert ("had not ended" in text or "not its end" in text) == bool(said)
 
 
-def test_a_last_line_cut_short_is_left_out_and_any_other_named(run: Path) -> None:
-    path = run / "metrics.jsonl"
-    path.write_text('{"step": 1, "note": "a\u2028b"}\n{"step": 2', "utf-8")
-    assert read_lines(path) == [{"step": 1, "note": "a\u2028b"}]
-    path.write_text('{"step": 1}\n{"step": \n{"step": 3}\n')
-    with pytest.raises(BadData, match=r"metrics\.jsonl, line 2: not JSON"):
+def test_a_broken_record_is_named(run: Path) -> None:
+    (run / "run.sqlite").write_bytes(b"no database" * 100)
+    with pytest.raises(BadData, match=r"run\.sqlite: cannot be read"):
         write_report(run)
     assert not (run / "report.html").exists()
 
@@ -152,16 +155,17 @@ def test_a_sample_that_failed_is_not_a_wrong_answer(run: Path) -> None:
     sides = {"before": [failed, sample("fine", "x", 0)], "after": [sample("broke", "42", 1), sample("fine", "x", 1)]}
     (run / "samples.json").write_text(json.dumps(sides))
     text = write_report(run).read_text("utf-8")
-    assert "Failed, and so not counted (1 of 2)" in text
-    assert "Wrong before, right after (1 of 2)" in text
-    assert "the solver raised" in text
+    for kind in ("Failed, and so not counted", "Wrong before, right after"):
+        assert re.search(rf">{kind}</td><td>1 of 2</td>", text)
+    found = json.loads(write_report(run, form="json").read_text("utf-8"))
+    assert found["change"] is None and [t["kind"] for t in found["telling"]] == ["Most improved"]  # one pair is no interval
 
 
 def test_speed_is_tokens_over_seconds_of_the_same_step(run: Path) -> None:
     metrics = [{"step": i, "reward": 0.5, "tokens": 1000.0 * i} for i in (1, 2, 3)]
-    (run / "metrics.jsonl").write_text("".join(json.dumps(m) + "\n" for m in metrics))
-    (run / "timing.jsonl").write_text("".join(json.dumps({"step": i, "seconds": 0.25}) + "\n" for i in (2, 3)))  # step 1 was not timed
-    curves = {c["names"][0]: c["svg"] for c in _charts(read_lines(run / "metrics.jsonl"), read_lines(run / "timing.jsonl"))}
+    (run / "run.sqlite").unlink()
+    recorded(run, metrics, {2: 0.25, 3: 0.25})  # step 1 was not timed
+    curves = {c.names[0]: c.svg for c in charts(metrics_of(run), seconds_of(run))}
     heights = [HEIGHT - BOTTOM - y for _, y in coordinates(str(curves["speed"]), "mean")]
     # 8,000 and 12,000 tokens/s on an axis that ends at 15,000
     assert heights == pytest.approx([(HEIGHT - TOP - BOTTOM) * v / 15 for v in (8, 12)], abs=0.1)
@@ -169,7 +173,7 @@ def test_speed_is_tokens_over_seconds_of_the_same_step(run: Path) -> None:
 
 def test_a_supervised_run_shows_its_loss_and_no_empty_charts(run: Path) -> None:
     metrics = [{"step": i, "length": 0.0, "tokens": 0.0, "loss/sft": 2.0 / i} for i in (1, 2, 3)]
-    curves = [c["names"] for c in _charts(metrics, [])]
+    curves = [c.names for c in charts(metrics, {})]
     assert curves == [["loss/sft"]]
 
 
@@ -231,6 +235,17 @@ def test_a_running_mean_keeps_a_line_and_flattens_noise() -> None:
     assert all(0.3 < y < 0.7 for _, y in running_mean(noise, 3)[3:17])
 
 
+def test_intervals_lie_where_their_values_do_and_hold_hostile_names() -> None:
+    rows = [Range(HOSTILE, 0.5, (0.25, 1.0), "50 %", 0), Range("alone", 0.0, None, "0 %"), Range("nothing", math.nan, None, "—")]
+    root = ElementTree.fromstring(str(intervals(rows, unit="share", zero=0.0)).replace("\x1b", ""))
+    dots = [float(e.get("cx", "")) for e in root.iter("circle")]
+    assert dots == pytest.approx([WIDTH / 2, INSET], abs=0.1)  # from 0 to 1 across the drawing
+    (whisker,) = (e.get("d", "") for e in root.iter("path"))
+    low, high = (float(x) for x in re.findall(r"M(\S+) \S+v8", whisker))
+    assert (low, high) == pytest.approx((INSET + 0.25 * (WIDTH - 2 * INSET), WIDTH - INSET), abs=0.1)
+    assert intervals([], unit="share") == "" and intervals(rows[2:], unit="share") == ""
+
+
 # ---- text
 
 
@@ -253,3 +268,37 @@ def test_one_line_is_one_line_of_bounded_width() -> None:
     assert one_line(" a\nb ") == "a⏎b"
     assert one_line("x" * 1000, 10) == "x" * 9 + "…"
     assert one_line("x" * 10, 10) == "x" * 10
+
+
+# ---- other forms
+
+
+def test_markdown_and_json_say_the_same_and_hold_hostile_text(run: Path) -> None:
+    evil = "```\n# not a heading\n````"
+    change(run, task="a|b*c", command=evil)
+    both = [sample(evil, evil, 0)]
+    (run / "samples.json").write_text(json.dumps({"before": both, "after": both}))
+    record = Store(run)
+    problem = Problem("p", Question("1+1="), "2")
+    rollout = Rollout(101, 0, 0, problem, [], Reply("3, surely"), Verdict(0.0, "3", reason="3 is not 2"))
+    record.write(101, "rl", {"reward": float("nan")}, 0.1, [rollout])
+    record.flush()
+    record.connection.execute("UPDATE rollouts SET reward = 0.75")
+    record.listen(Event("warning", {"text": "odd *things*"}))
+    record.listen(Event("finding", vars(Finding("signal", "warning", "all alike", "sample more"))))
+    record.listen(Event("finding", vars(Finding("format", "fine", "all is well"))))
+    record.close()
+    text = write_report(run, form="md").read_text("utf-8")
+    assert text.startswith("# grpo on a\\|b\\*c\n") and "| before | 25.0 % |" in text and "| 1–10 |" in text
+    assert "`````\n```\n# not a heading\n````\n`````" in text  # a longer fence around it
+    assert "reward 0.75" in text and "3 is not 2" in text and "odd \\*things\\*" in text and "all is well" not in text
+    found = json.loads(write_report(run, form="json").read_text("utf-8"))
+    paid = next(t for t in found["telling"] if t["kind"] == "Rewarded but not correct")
+    assert paid["sides"][0]["reply"] == "3, surely" and paid["sides"][0]["reward"] == 0.75
+    assert found["findings"] == ["step 101: odd *things*", "step 101: signal: all alike → sample more"]
+    assert found["metrics"][-1]["reward"] is None and len(found["metrics"]) == 101 and found["run"]["task"] == "a|b*c"
+    page = write_report(run).read_text("utf-8")
+    assert "Rewarded but not correct" in page and "3, surely" in page and "Findings" in page
+    Page(page)
+    with pytest.raises(UnknownName):
+        write_report(run, form="pdf")

@@ -83,7 +83,7 @@ def test_a_demonstration_runs_through_the_solver(tiny: Model) -> None:
     session = Session(engine, 1, Sampling(max_tokens=20), None, "2+3=#5")
 
     (reply,) = run([calculate(session, Question("start: "))], [engine])
-    turns = session.turns
+    turns = session.close()
     assert [(t.context.text, t.text, t.forced) for t in turns] == [("start: ", "2+3=", True), ("start: 2+3=5;", "#5", True)]
     assert [t.ids[-1] == tiny.tokenizer.end for t in turns] == [False, True]
     assert reply.text == "2+3=5;#5"

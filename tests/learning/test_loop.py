@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import time
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +26,7 @@ from thinkery.learning.loop import Learning
 from thinkery.learning.recipe import Optimizer, Probe, Recipe, Repeat, Setting, Stage
 from thinkery.learning.signals import logprobs_of
 from thinkery.models.model import Model
+from thinkery.solvers import single
 
 SMALL = Stage(steps=3, problems=4, samples=6, shards=4, max_tokens=6, optimizer=Optimizer(lr=1e-3))
 
@@ -285,3 +289,33 @@ def test_bfloat16_learns_almost_the_same(warm: Model) -> None:
     assert 0 < metrics[0]["drift"] < 0.02
     assert abs(metrics[0]["entropy"] - exact[0]["entropy"]) < 0.1
     assert weights_of(half) != weights_of(warm)
+
+
+def test_what_steps_leave_is_not_walked_again_and_garbage_goes(warm: Model) -> None:
+    """Whether cycles that a solver leaves are freed, and nothing stays out of the collector's sight once a stage is over."""
+
+    class Knot:
+        pass
+
+    tied: list[weakref.ref[Knot]] = []
+
+    async def tying(model: Session, question: Question, tools: Any) -> Reply:
+        knot = Knot()
+        knot.self = knot  # type: ignore[attr-defined]
+        tied.append(weakref.ref(knot))
+        return await single(model, question, tools)
+
+    learning = Learning(Recipe((Stage(steps=4, problems=2, samples=2, solver=tying),)), Setting(Sums()), warm)
+    walked: list[str] = []
+    gc.callbacks.append(lambda phase, info: walked.append(phase))
+    try:
+        learning.tidy_at = time.monotonic() + 3600
+        learning.step()
+        assert tied and all(ref() is not None for ref in tied) and not walked and gc.isenabled()
+        learning.tidy_at = 0.0
+        learning.step()
+        assert all(ref() is None for ref in tied) and learning.tidy_at > 0
+    finally:
+        gc.callbacks.pop()
+    learning.leave()
+    assert gc.get_freeze_count() == 0

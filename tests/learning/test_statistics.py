@@ -265,7 +265,8 @@ def test_sums_over_what_rows_share() -> None:
     assert rows.total(torch.tensor([1.0, 2.0]), "pair").tolist() == [1, 2]
     assert rows.wide("advantage").tolist() == [[1], [-2]]
     assert rows.advantage.dtype == torch.float64
-    assert pad([np.arange(2), np.arange(3)], -1, np.int64, 4).tolist() == [[0, 1, -1, -1], [0, 1, 2, -1]]
+    mask = np.arange(4) < np.array([[2], [3]])
+    assert pad([np.arange(2), np.arange(3)], -1, np.int64, mask).tolist() == [[0, 1, -1, -1], [0, 1, 2, -1]]
 
 
 def test_greedy_turns_are_weighed_at_temperature_one() -> None:

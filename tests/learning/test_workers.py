@@ -54,7 +54,14 @@ def outcome(learning: Learning) -> tuple[Any, ...]:
         metrics.append(learning.step())
         records.append(
             [
-                (r.index, r.k, r.reply, r.verdict, r.rewards, [(t.ids, t.logp.tobytes(), t.text, t.role) for t in r.turns])
+                (
+                    r.index,
+                    r.k,
+                    r.reply,
+                    r.verdict,
+                    r.rewards,
+                    [(t.ids, t.logp.tobytes(), t.text, t.role, t.entropy is not None and t.entropy.tobytes()) for t in r.turns],
+                )
                 for r in learning.rollouts
             ]
         )

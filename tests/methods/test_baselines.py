@@ -128,7 +128,7 @@ def test_the_surest_reply_is_handed_in(warm: Model) -> None:
 
     async def watched(model: Any) -> tuple[Reply, list[Any]]:
         reply = await best_of_n(model, Question("3+4="))
-        return reply, model.turns
+        return reply, model.close()
 
     for reply, turns in asked(engine, watched, 3, max_tokens=8, temperature=0.0):
         assert len(turns) == SAMPLES

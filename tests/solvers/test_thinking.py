@@ -113,7 +113,7 @@ def test_the_budget_closes_the_thought(family: str, think: bool | None, text: st
     session = Scripted(model_of(family, think), (text, "length"), ("46", "stop"))
     reply = replied(session, thinking, budget=5)
     assert (reply.text, reply.truncated, reply.data["thought"]) == ("46", False, "so we")
-    first, second = session.turns
+    first, second = session.close()
     chat = session.chat()
     assert chat is not None and session.limits == [5, None]
     forced = chat.controls.encode(closing)
@@ -123,10 +123,10 @@ def test_the_budget_closes_the_thought(family: str, think: bool | None, text: st
 
 def test_a_thought_that_ends_in_time_is_left_alone() -> None:
     session = Scripted(model_of("qwen3"), ("<think>\nso\n</think>\n\n46", "stop"))
-    assert replied(session, thinking).text == "46" and len(session.turns) == 1
+    assert replied(session, thinking).text == "46" and len(session.close()) == 1
     session = Scripted(model_of("qwen3"), ("<think>\nso\n</think>\n\n4", "length"), ("6", "stop"))
     assert replied(session, thinking).text == "46", "an answer that the budget cut is written on"
-    assert session.turns[1].context.ids == session.turns[0].context.ids + session.turns[0].ids
+    assert session.close()[1].context.ids == session.close()[0].context.ids + session.close()[0].ids
     session = Scripted(model_of("qwen3", False), ("4", "length"), ("6", "stop"))
     assert replied(session, thinking).text == "46", "turned off there is no thought to close"
     session = Scripted(model_of("qwen35"), ("so", "length"), ("46", "length"))
@@ -137,7 +137,7 @@ def test_the_answer_may_be_cut_off_too() -> None:
     model = model_of("qwen35")
     session = Session(LocalEngine(model), 1, Sampling(max_tokens=6))
     reply = replied(session, solver("thinking"))
-    first, second = session.turns
+    first, second = session.close()
     assert (first.n, second.n) == (6, 6) and reply.truncated and "thought" in reply.data
     chat = model.chat
     assert chat is not None and second.context.ids == first.context.ids + first.ids + chat.thought_end

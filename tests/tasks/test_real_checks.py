@@ -250,7 +250,7 @@ SELECT '\ud800'
 def test_a_query_can_only_read_and_ends(database, query):
     before, start = database.read_bytes(), time.perf_counter()
     assert code.by_rows(asked("SELECT count(*) FROM item", str(database)), Reply(query)).score == 0
-    assert time.perf_counter() - start < 5
+    assert time.perf_counter() - start < 20
     assert database.read_bytes() == before
     with pytest.raises(VerifierError, match="the gold query"):
         code.by_rows(asked("SELECT nothing FROM item", str(database)), Reply("SELECT 1"))

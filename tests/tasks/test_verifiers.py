@@ -252,10 +252,10 @@ def test_no_text_makes_it_raise(name, text):
 )
 def test_a_megabyte_of_nonsense_is_judged_at_once(name, unit):
     text = unit * (1_000_000 // len(unit))
-    start = time.perf_counter()
+    start = time.thread_time()
     for form in (text, text + "#", "answer: " + text[:15_000], text[:15_000] + "#A", "\\boxed{" + text[:15_000]):
         assert verifier(name)(GOLDS[name], Reply(form)).score == 0
-    assert time.perf_counter() - start < 0.5
+    assert time.thread_time() - start < 0.5
 
 
 @settings(max_examples=200, deadline=None)

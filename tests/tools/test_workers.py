@@ -71,7 +71,7 @@ def test_what_fails_is_an_error_and_the_next_call_works(workers: Workers, checks
         workers.call(checks + name, seconds=0.3)
     assert caught.value.how == how
     assert isinstance(caught.value, VerifierError)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     assert workers.call(checks + "add", 2, 2) == 4
 
 

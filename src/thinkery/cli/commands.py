@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -11,12 +12,15 @@ from rich.console import Console
 from rich.text import Text
 
 from ..core.errors import BadConfig, BadData, InputError
+from ..core.reading import toml
 from ..lab.text import clean
+from .panels import panelled
 
 Size = Literal["tiny", "small", "medium"]
 Verifier = Literal["number", "exact", "choice", "set", "math", "units", "program", "sql"]
 Thinking = Literal["auto", "on", "off"]
 Flag = Annotated[bool, Parameter(negative="")]
+Several = Annotated[list[str] | None, Parameter(negative="")]
 
 
 def _mode(as_json: bool, quiet: bool) -> str:
@@ -52,15 +56,28 @@ def _task(
     return found
 
 
+def thinks(solver: str | None, *tools: list[str] | None) -> str | None:
+    """The solver that was asked for; with tools, unless one was, the one that calls them."""
+    return solver or ("react" if any(tools) else None)
+
+
+def _equipped(task: Any, tools: list[str] | None, mcp: list[str] | None) -> Any:
+    """The task, with the tools that the options lend."""
+    from ..tasks.equipped import Equipped
+    from ..tools.kit import Kit
+
+    return Equipped(task, Kit(tools or (), mcp or ())) if tools or mcp else task
+
+
 def _config(path: Path | None, pairs: list[str]) -> dict[str, Any]:
     """Settings from a TOML file, overridden by key=value pairs."""
     found: dict[str, Any] = {}
     if path is not None:
         try:
-            found = tomllib.loads(path.read_text(encoding="utf-8"))
+            found = toml(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise BadData(path, error.strerror or str(error)) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except ValueError as error:
             raise BadData(path, f"not valid TOML: {error}") from error
     for pair in pairs:
         key, equals, value = pair.partition("=")
@@ -91,6 +108,7 @@ def demo_(*, out: Path | None = None, json: Flag = False, quiet: Flag = False) -
     return 0
 
 
+@panelled
 def train_(
     method: str,
     *,
@@ -101,6 +119,7 @@ def train_(
     verifier: Verifier | None = None,
     solution: str | None = None,
     skip_bad: Flag = False,
+    traces: Path | None = None,
     model: str = "tiny",
     steps: int | None = None,
     seed: int = 0,
@@ -109,6 +128,8 @@ def train_(
     size: Size = "tiny",
     workers: str = "auto",
     solver: str | None = None,
+    tools: Several = None,
+    mcp: Several = None,
     evaluate: int = 200,
     device: str = "auto",
     dtype: str | None = None,
@@ -124,6 +145,7 @@ def train_(
     memory: float | None = None,
     config: Path | None = None,
     set: Annotated[list[str] | None, Parameter(negative="")] = None,
+    track: Annotated[list[str] | None, Parameter(negative="")] = None,
     no_doctor: Flag = False,
     json: Flag = False,
     quiet: Flag = False,
@@ -139,6 +161,7 @@ def train_(
         verifier: how a reply is checked against the answer
         solution: the column that holds a worked reply, for supervised methods
         skip_bad: leave out rows that cannot be used instead of stopping at the first
+        traces: rollouts to imitate instead of worked replies (see: thinkery eval --trace), for sft and its like
         model: a Hugging Face model folder, or a built-in size
         steps: steps of the last stage
         seed: the same seed gives the same run, whatever the number of workers
@@ -146,7 +169,9 @@ def train_(
         resume: go on from the run's last checkpoint
         size: how much is done by default: steps, problems and samples a step
         workers: processes; auto is one for each core
-        solver: how the model thinks (see: thinkery list solvers)
+        solver: how the model thinks (see: thinkery list solvers): as the method says, or react where there are tools
+        tools: what a solver may call: python, calculate, sql:FILE, or a function of yours, FILE.py:NAME; give it once for each
+        mcp: a command that starts a server of tools (Model Context Protocol), which a solver may call too
         evaluate: test problems answered before and after training; 0 for none
         device: cpu, cuda or auto
         dtype: what it computes in: float32 or bfloat16
@@ -161,113 +186,57 @@ def train_(
         plan: say what the run needs in memory, tokens and hours, and whether it fits; nothing is loaded
         memory: with --plan: GiB of a device that is not here
         config: a TOML file of settings
-        set: one setting, as in --set lr=1e-4; may be given several times
+        set: one setting, as in --set lr=1e-4; may be given several times; a name that there is not lists those there are
+        track: tell a service, too: trackio, wandb, tensorboard or mlflow, with a project if wanted (wandb:my-project); may be given several times
         no_doctor: go on where the doctor says that nothing can be learnt
         json: one event a line, for machines
         quiet: warnings and the last line alone
     """
+    given = dict(locals())
     import json as form
 
     from ..lab import api
     from .live import View
 
-    source = _task(task, data, question, answer, verifier, solution, skip_bad)
-    kept = api.Memory(lora, lora_alpha, quantize, checkpointing or None, fit)
+    settings = settings_of_train(given)
     if memory is not None and not plan:
         raise BadConfig(f"--memory {memory:g} is for --plan alone: a run uses the device that is here")
     if plan:
-        needs = api.plan(
-            method, task=source, model=model, steps=steps, size=size, solver=solver, config=_config(config, set or []),
-            workers=workers, device=device, dtype=dtype, memory=kept, gib=memory,
-        )  # fmt: skip
+        known = ("task", "model", "steps", "size", "solver", "config", "workers", "device", "dtype", "memory")
+        needs = api.plan(method, **{name: settings[name] for name in known}, gib=memory)
         print(form.dumps(needs.to_dict()) if json else "\n".join(needs.lines()))
         needs.check()
         return 0
     with View(_mode(json, quiet)) as view:
         result = api.train(
-            method, task=source, model=model, steps=steps, seed=seed, out=out, resume=resume, size=size, workers=workers, solver=solver,
-            evaluate=evaluate, config=_config(config, set or []), device=device, dtype=dtype, memory=kept, thinking=thinking,
-            system=system, engine=engine, listen=view,
-        )  # fmt: skip
+            method, **settings, out=out, resume=resume, evaluate=evaluate, listen=view, doctor_stops=not no_doctor, track=track or ()
+        )
     if not json:
         change = (
             f": accuracy {result.before.accuracy:.3f} -> {result.after.accuracy:.3f} (n={result.after.n})"
             if result.before and result.after
             else ""
         )
-        print(f"{method} on {source.name}{change}, model: {result.folder / 'model'}")
+        view.say(f"{method} on {settings['task'].name}{change}, model: {result.folder / 'model'}")
     return 0
 
 
-def eval_(
-    *,
-    model: str = "tiny",
-    task: str | None = None,
-    data: Path | None = None,
-    question: str | None = None,
-    answer: str | None = None,
-    verifier: Verifier | None = None,
-    skip_bad: Flag = False,
-    n: int = 500,
-    seed: int = 0,
-    split: Literal["test", "validation", "train"] = "test",
-    solver: str = "single",
-    samples: int = 1,
-    temperature: float = 0.0,
-    thinking: Thinking = "auto",
-    system: str = "",
-    engine: str = "auto",
-    served: str | None = None,
-    json: Flag = False,
-) -> int:
-    """Measure a model's accuracy on a task.
-
-    Args:
-        model: a Hugging Face model folder, a built-in size, or the address of an OpenAI-compatible server (http://HOST:PORT/v1)
-        task: a built-in task
-        data: a JSONL or CSV file of problems
-        question: the column that holds the question
-        answer: the column that holds the answer
-        verifier: how a reply is checked against the answer
-        skip_bad: leave out rows that cannot be used
-        n: how many problems
-        seed: which problems of an endless task, and which draws
-        split: test problems are never trained on
-        solver: how the model thinks
-        samples: replies to each problem; above 1 give a temperature
-        temperature: 0 is greedy
-        thinking: whether the model thinks before it answers; auto is as its chat template has it
-        system: a system message before every question
-        engine: what draws tokens: local, transformers, vllm (a server at 127.0.0.1:8000) or a vLLM server's address; auto fits the model
-        served: which of the models at that address; its key is read from THINKERY_API_KEY or OPENAI_API_KEY
-        json: the result as JSON on standard output
-    """
-    import json as form
-
+def settings_of_train(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides a run, as `lab.api.train` takes it, of the arguments of the command."""
     from ..lab import api
-    from .live import View
 
-    source = _task(task, data, question, answer, verifier, None, skip_bad)
-    with View("quiet" if json else "auto") as view:
-        result = api.evaluate(
-            model, source, n=n, seed=seed, split=split, solver=solver, samples=samples, temperature=temperature, thinking=thinking,
-            system=system, engine=engine, served=served, listen=view,
-        )  # fmt: skip
-    if json:
-        print(form.dumps({"model": model, **result.to_dict()}))
-    else:
-        print(
-            f"{result.tokens_per_reply:.1f} tokens a reply, {result.unparsed:.1%} unreadable, {result.truncated:.1%} cut off, {result.errors} errors"
-        )
-        for row in result.levels:
-            low, high = row["difficulty"]
-            level = f"{low:g}" if low == high else f"{low:g} to {high:g}"
-            print(f"difficulty {level}: accuracy {row['accuracy']:.1%}, {row['tokens']:.1f} tokens a reply (n={row['n']})")
-        for name, (mean, count) in result.parts.items():
-            print(f"{name}: {mean:.3f} (n={count})")
-    return 0
+    a = SimpleNamespace(**given)
+    settings = {
+        name: given[name]
+        for name in ("model", "steps", "seed", "size", "workers", "traces", "device", "dtype", "thinking", "system", "engine")
+    }
+    settings["task"] = _equipped(_task(a.task, a.data, a.question, a.answer, a.verifier, a.solution, a.skip_bad), a.tools, a.mcp)
+    settings["memory"] = api.Memory(a.lora, a.lora_alpha, a.quantize, a.checkpointing or None, a.fit)
+    settings["solver"], settings["config"] = thinks(a.solver, a.tools, a.mcp), _config(a.config, a.set or [])
+    return settings
 
 
+@panelled
 def doctor_(
     method: str = "grpo",
     *,
@@ -304,7 +273,10 @@ def doctor_(
         solution: the column that holds a worked reply
         skip_bad: leave out rows that cannot be used
         model: a Hugging Face model folder, or a built-in size
-        solver: how the model thinks
+        seed: another seed, other problems and draws
+        solver: how the model thinks (see: thinkery list solvers)
+        device: cpu, cuda or auto
+        dtype: what it computes in: float32 or bfloat16
         thinking: whether the model thinks before it answers; auto is as its chat template has it
         system: a system message before every question
         lora: with an adapter of this rank
@@ -327,73 +299,3 @@ def doctor_(
         for finding in found:
             Console(highlight=False).print(Text(clean(f"{finding.level:8}{finding.text}")))
     return 2 if any(f.level == "fatal" for f in found) else 0
-
-
-def run_report(run: Path, *, out: Path | None = None) -> int:
-    """Write a run's report: one HTML file that opens offline. Example: thinkery run report runs/add"""
-    from ..lab.report import write_report
-
-    print(write_report(run, out))
-    return 0
-
-
-def model_build(
-    size: Size, *, out: Path | None = None, seed: int = 0, steps: int | None = None, workers: str = "auto", device: str = "auto"
-) -> int:
-    """Make a built-in model from nothing, as the shipped one was made. Example: thinkery model build tiny --out my-tiny
-
-    Ctrl-C checkpoints; the same command goes on.
-
-    Args:
-        size: tiny (0.6 M parameters, minutes on a CPU), small (7.4 M) or medium (32 M); the latter two want a GPU, or days
-        out: the model's folder; by default ./SIZE
-        steps: fewer steps give a worse model sooner
-        device: cpu, cuda or auto
-    """
-    from ..lab.build import build
-    from .live import View
-
-    folder = out or Path(size)
-    if folder.exists():
-        raise BadConfig(f"{folder} exists; choose another --out")
-    with View() as view:
-        build(size, folder, seed, steps, workers, view, device)
-    return 0
-
-
-def model_new(
-    folder: Path,
-    *,
-    texts: Annotated[list[Path], Parameter(consume_multiple=True)],
-    column: str = "question",
-    vocabulary: int = 1000,
-    width: int = 128,
-    layers: int = 4,
-    context: int = 256,
-    seed: int = 0,
-) -> int:
-    """Make a model with random weights and a vocabulary learnt from JSONL files, to train from scratch.
-
-    Example: thinkery model new base --texts problems.jsonl --column question --vocabulary 1000
-
-    Args:
-        texts: JSONL files whose column is read
-        column: which column holds text
-        vocabulary: tokens, at least 300
-    """
-    from ..lab.build import from_texts
-
-    if folder.exists():
-        raise BadConfig(f"{folder} exists; choose another name")
-    model = from_texts(folder, texts, column, vocabulary, width, layers, context, seed)
-    print(f"{folder}: {sum(p.numel() for p in model.decoder.parameters()):,} parameters, {model.tokenizer.size} tokens")
-    return 0
-
-
-def new_method(family: str, id: str) -> int:
-    """Start a method: one file and its test, working at once. Example: thinkery new method objectives my_idea"""
-    from ..lab.scaffold import new_method as write
-
-    for path in write(family, id):
-        print(f"wrote {path}")
-    return 0

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from ..core.errors import BadConfig
 from .commands import Flag, Size, Thinking, Verifier, _config, _mode, _task
+from .panels import panelled
 
 UNITS = {"": 1, "k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
 
@@ -26,6 +27,7 @@ def tokens(text: str) -> int:
     return int(found)
 
 
+@panelled
 def compare_(
     *methods: str,
     task: str | None = None,
@@ -41,6 +43,7 @@ def compare_(
     budget: str | None = None,
     n: int = 200,
     out: Path | None = None,
+    report: Path | None = None,
     stop: Literal["early"] | None = None,
     pairs: Flag = False,
     skip_unfit: Flag = False,
@@ -81,6 +84,7 @@ def compare_(
         budget: tokens that a run may sample in training, as in 500k or 2M-tokens
         n: test problems
         out: the folder of everything; by default runs/compare-TASK
+        report: write the report there, too: .html, .md or .json (again, at any time: thinkery run report FOLDER)
         stop: early: an arm that is surely worse than the leader gets no further seeds
         pairs: every two methods after the first are combined, too, to see whether they add up
         skip_unfit: leave out methods that cannot run in this setting
@@ -99,17 +103,22 @@ def compare_(
         fit: choose the tokens of a pass and the memory of keys and values so that the runs fit
         plan: say what it will need and what it can find; nothing is trained
         config: a TOML file of settings
-        set: one setting, as in --set lr=1e-4; may be given several times
+        set: one setting, as in --set lr=1e-4; may be given several times; a name that there is not lists those there are
         no_doctor: go on where the doctor says that nothing can be learnt
-        json: the result as JSON on standard output
+        json: one event a line, for machines; the last has the result
         quiet: warnings and the result alone
     """
     import json as form
 
     from ..lab.api import Memory
     from ..lab.compare import Design, carry_out, prepare
+    from ..lab.document import form_of
+    from ..lab.events import Event
+    from ..lab.reports import write_comparison
     from .live import View
 
+    if report is not None:
+        form_of(report)
     prepared = prepare(
         Design(
             methods=methods, task=_task(task, data, question, answer, verifier, solution, skip_bad), model=model, seeds=seeds, steps=steps,
@@ -123,7 +132,14 @@ def compare_(
         needs = prepared.plan()
         print(form.dumps(needs.to_dict()) if json else "\n".join(needs.lines()))
         return 0
-    with View("quiet" if json else _mode(False, quiet)) as view:
+    with View(_mode(json, quiet)) as view:
         found = carry_out(prepared, view)
-    print(form.dumps(found.to_dict()) if json else "\n".join([found.table(), "", *found.words()]))
+        if report is not None:
+            view(Event("saved", {"path": str(write_comparison(found, report)), "what": "report"}))
+        if json:
+            view(Event("result", {"task": prepared.task.name, **found.to_dict()}))
+    if not json:
+        print(found.table(view.console.width if view.console.is_terminal else 100), end="\n\n")
+        for line in found.words():
+            view.say(line)
     return 0

@@ -4,57 +4,17 @@ from __future__ import annotations
 
 import json as form
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ..core.errors import InputError
 from ..lab.events import Event
-from ..lab.text import one_line
-from .commands import Flag
+from .commands import Flag, _mode
 from .live import View
-
-SHOWN = ("accuracy", "tokens", "ece", "auroc")
-
-
-class Arms(View):
-    """Arms side by side: seeds done, the share of the one at work, means of what was measured."""
-
-    def __init__(self, mode: str) -> None:
-        super().__init__(mode)
-        self.arms: dict[str, dict[str, Any]] = {}
-
-    def _row(self, d: dict[str, Any]) -> dict[str, Any]:
-        return self.arms.setdefault(d["arm"], {"of": d["of"], "share": 0.0, "metrics": []})
-
-    def _arm(self, d: dict[str, Any]) -> None:
-        self._row(d)["share"] = d["share"]
-        self._draw()
-
-    def _trial(self, d: dict[str, Any]) -> None:
-        row = self._row(d)
-        row["metrics"].append(d["metrics"])
-        row["share"] = 0.0
-        self._draw()
-        if self.mode == "plain":
-            figures = " · ".join(f"{k} {v:.3g}" for k, v in d["metrics"].items())
-            self.say(f"seed {d['seed']} of {d['of']} · {one_line(d['arm'])} · {figures}")
-
-    def _draw(self) -> None:
-        if self.live is None:
-            return
-        table = Table(show_edge=False)
-        for name in ("arm", "seeds", *SHOWN):
-            table.add_column(name)
-        for arm, row in self.arms.items():
-            done = row["metrics"]
-            mean = lambda k, done=done: [m[k] for m in done if k in m]
-            cells = [f"{sum(x) / len(x):.3f}" if (x := mean(k)) else "" for k in SHOWN]
-            at = f"{len(done)} of {row['of']}" + (f" + {100 * row['share']:.0f} %" if row["share"] else "")
-            table.add_row(*map(Text, (one_line(arm), at, *cells)))
-        self.live.update(table)
 
 
 def check_(
@@ -64,6 +24,7 @@ def check_(
     reduced: Flag = False,
     pilot: Flag = False,
     jobs: int | None = None,
+    report: Path | None = None,
     json: Flag = False,
     quiet: Flag = False,
 ) -> int:
@@ -77,15 +38,22 @@ def check_(
         reduced: half of the test problems; the evidence says so
         pilot: other seeds, to set a claim up; nothing is written
         jobs: arms at once; by default as many as there are processors
+        report: write what was found there, too, also of pilot seeds: .html, .md or .json (again, at any time: thinkery evidence report METHOD)
         json: one event a line, for machines
-        quiet: the last line alone
+        quiet: warnings and the result alone
     """
     from ..lab import evidence
+    from ..lab.document import form_of
+    from ..lab.reports import write_check
 
     if jobs is not None and jobs < 1:
         raise InputError(f"--jobs {jobs}: give at least 1")
-    with Arms("json" if json else "quiet" if quiet else "auto") as view:
+    if report is not None:
+        form_of(report)
+    with View(_mode(json, quiet)) as view:
         found = evidence.check(method, seeds=seeds, reduced=reduced, pilot=pilot, jobs=jobs, listen=view)
+        if report is not None:
+            view(Event("saved", {"path": str(write_check(found, report)), "what": "report"}))
         view(
             Event(
                 "verdict", {k: found[k] for k in ("method", "verdict", "seeds", "scale", "comparisons", "mechanism", "controls", "reasons")}
@@ -94,9 +62,9 @@ def check_(
     if not json:
         for kind in ("comparisons", "mechanism", "controls"):
             for row in found[kind]:
-                print(f"{row['role']}: {row['verdict']}: {row['text']}{_figures(row)}")
-        print(found["line"])
-        print(f"revision {found['revisions']}" if not pilot else "pilot seeds: nothing was written, and this is no verdict")
+                view.say(f"{row['role']}: {row['verdict']}: {row['text']}{_figures(row)}")
+        view.say(found["line"])
+        view.say(f"revision {found['revisions']}" if not pilot else "pilot seeds: nothing was written, and this is no verdict")
     return 0
 
 
@@ -118,6 +86,25 @@ def evidence_freeze(method: str) -> int:
 
     found = evidence.freeze(method)
     print(f"{found['method']}: revision {found['revision']} is frozen; claim {found['claim']}, file {found['file']}")
+    return 0
+
+
+def evidence_report(method: str, *, out: Path | None = None, md: Flag = False, json: Flag = False) -> int:
+    """Write the report of a check as its evidence stands: one HTML file that opens offline and prints.
+
+    Args:
+        method: a method whose check was run (see: thinkery evidence table)
+        out: where to; by default METHOD-report.html here
+        md: as Markdown
+        json: as JSON, as the evidence has it
+    """
+    from ..lab.check_page import evidence_of
+    from ..lab.reports import write_check
+
+    if md and json:
+        raise InputError("say either --md or --json")
+    form = "md" if md else "json" if json else "html"
+    print(write_check(evidence_of(method), out or Path(f"{method}-report.{form}"), form))
     return 0
 
 
@@ -158,6 +145,21 @@ def evidence_pages(*, out: Path = Path("docs/methods")) -> int:
         print(out / name)
     if not changed:
         print("all pages are of today")
+    return 0
+
+
+def evidence_map(folders: Annotated[list[Path], Parameter(consume_multiple=True)], *, out: Path = Path("docs/interactions.md")) -> int:
+    """Write a page of which methods add up, from comparisons with --pairs. Example: thinkery evidence map runs/compare-chain
+
+    Args:
+        folders: of the comparisons
+        out: the page
+    """
+    from ..lab.interaction_map import page
+
+    text = page(folders)
+    out.write_text(text, "utf-8")
+    print(f"wrote {out}")
     return 0
 
 

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..core.errors import BadData
 from ..lab.text import clean
 from .commands import Flag
 
@@ -32,7 +31,12 @@ def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
 
 
 def show_(query: str, *, json: Flag = False) -> int:
-    """Show methods by id, number, arXiv number or words of the title. Example: thinkery show grpo"""
+    """Show methods by id, number, arXiv number or words of the title. Example: thinkery show grpo
+
+    Args:
+        query: an id, a number of the catalogue, an arXiv number, or words of the title
+        json: as JSON, for programs
+    """
     from ..core.errors import UnknownName
     from ..lab import catalogue
 
@@ -69,7 +73,11 @@ def version_() -> int:
 
 
 def list_methods(*, json: Flag = False) -> int:
-    """The methods that can be trained with, and the verdict on what they claim."""
+    """The methods that can be trained with, and the verdict on what they claim.
+
+    Args:
+        json: as JSON, for programs
+    """
     from ..lab import catalogue, verdicts
 
     rows = []
@@ -88,6 +96,7 @@ def list_tasks(*, gym: Flag = False, page: Path | None = None, json: Flag = Fals
     Args:
         gym: list the data sets of reasoning-gym instead, and whose scorer judges each
         page: write a Markdown page of all built-in tasks there instead: keys, examples, families, verifiers
+        json: as JSON, for programs
     """
     from ..tasks import TASKS, VIEWS, gym_listing, load_task
 
@@ -135,16 +144,40 @@ def _data_sets() -> list[dict[str, Any]]:
     return rows
 
 
-def list_solvers(*, json: Flag = False) -> int:
-    """The ways of thinking."""
+def list_solvers(*, measure: Path | None = None, json: Flag = False) -> int:
+    """The ways of thinking, and what each costs a question: asks, tokens sampled, tokens read before them, tokens computed.
+
+    Settings follow the name: --solver beam:width=4,expand=2
+
+    Args:
+        measure: measure the costs of all of them anew and write them there, as JSON
+        json: as JSON, for programs
+    """
+    from dataclasses import asdict
+
+    from ..lab import solver_costs
     from ..solvers import SOLVERS
 
-    _show([{"solver": n, "what": (f.__doc__ or "").split("\n")[0]} for n, f in SOLVERS.items()], json)
+    if measure is not None:
+        print(f"wrote {measure}: the costs of {solver_costs.write_costs(measure)} solvers")
+        return 0
+    kept, rows = solver_costs.costs(), []
+    for name, f in SOLVERS.items():
+        cost = asdict(kept[name]) if name in kept else {}
+        row = {"solver": name, "what": (getattr(f, "func", f).__doc__ or "").split("\n")[0]}
+        rows.append(row | {key: cost.get(key) for key in ("task", "asks", "sampled", "read", "computed")})
+    _show(rows, json)
+    if not json:
+        print(f"\n{solver_costs.about()}")
     return 0
 
 
 def list_models(*, json: Flag = False) -> int:
-    """The models that ship with the package."""
+    """The models that ship with the package.
+
+    Args:
+        json: as JSON, for programs
+    """
     from ..models.checkpoint import read_config
     from ..models.model import BUILT_IN, built_in
 
@@ -153,29 +186,4 @@ def list_models(*, json: Flag = False) -> int:
         [{"model": n, "layers": c.layers, "width": c.width, "vocabulary": c.vocabulary, "context": c.context} for n, c in sizes.items()],
         json,
     )
-    return 0
-
-
-def list_runs(folder: Path = Path("runs"), *, json: Flag = False) -> int:
-    """The runs in a folder, newest first."""
-    from ..lab.report import read_run
-
-    rows = []
-    for path in sorted(folder.glob("*/run.json"), key=lambda p: p.stat().st_mtime, reverse=True):
-        try:
-            about = read_run(path.parent)
-        except BadData:
-            about = {"status": "unreadable"}  # one broken run must not hide the others
-        scores = about.get("evaluations") or {}
-        rows.append(
-            {
-                "run": str(path.parent),
-                "method": about.get("method"),
-                "task": about.get("task"),
-                "status": about.get("status"),
-                "before": scores.get("before", {}).get("accuracy"),
-                "after": scores.get("after", {}).get("accuracy"),
-            }
-        )
-    _show(rows, json)
     return 0

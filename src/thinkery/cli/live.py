@@ -1,10 +1,13 @@
-"""What a run looks like in a terminal: one live line of figures, or plain lines, or one JSON event a line, or nothing."""
+"""What a command looks like while it works: a live screen on a terminal, plain lines elsewhere, one JSON event a line, or warnings alone."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 import time
+from collections.abc import Mapping
 from math import isfinite
 from types import TracebackType
 from typing import Any
@@ -16,20 +19,11 @@ from rich.text import Text
 
 from ..lab.events import Event
 from ..lab.text import duration, one_line, percent
+from .screen import STOPPING, Screen, evaluated, figures
 
-BARS = "▁▂▃▄▅▆▇█"
 EVERY_S = 2.0  # between two plain lines of progress
-WIDTH = 30  # of the sparkline
-
-
-def sparkline(values: list[float]) -> str:
-    """The last values, binned to WIDTH characters, between 0 and 1 or their own extremes."""
-    if not values:
-        return ""
-    size = max(1, -(-len(values) // WIDTH))
-    means = [sum(values[i : i + size]) / len(values[i : i + size]) for i in range(0, len(values), size)]
-    low, high = min(0.0, *means), max(1.0, *means)
-    return "".join(BARS[min(7, int(8 * (m - low) / (high - low)))] for m in means)
+REFRESH = 4  # times a second
+QUIET = ("warning", "finding", "interrupted")  # told in any case
 
 
 class View:
@@ -39,17 +33,17 @@ class View:
     """
 
     def __init__(self, mode: str = "auto") -> None:
-        self.console = Console(highlight=False, soft_wrap=mode == "auto" and not sys.stdout.isatty())
-        self.mode = ("live" if self.console.is_terminal else "plain") if mode == "auto" else mode
+        self.console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+        lively = self.console.is_terminal and not self.console.is_dumb_terminal
+        self.mode = ("live" if lively else "plain") if mode == "auto" else mode
+        self.screen = Screen()
         self.live: Live | None = None
-        self.curve: list[float] = []
-        self.sample = ""
         self.last = 0.0
-        self.began = time.monotonic()
+        self.untold = False  # that it stops, in JSON
 
     def __enter__(self) -> View:
         if self.mode == "live":
-            self.live = Live(Text("loading"), console=self.console, refresh_per_second=4, transient=True)
+            self.live = Live(get_renderable=lambda: self.screen, console=self.console, refresh_per_second=REFRESH, transient=True)
             self.live.start()
         return self
 
@@ -59,22 +53,49 @@ class View:
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
+        if event.kind == "stopping":
+            self._stopping()
+            return
         if self.mode == "json":
-            data = {k: None if isinstance(v, float) and not isfinite(v) else v for k, v in event.data.items()}  # JSON has no NaN
-            print(json.dumps({"event": event.kind, **data}, ensure_ascii=True, default=str), flush=True)
-        elif self.mode != "quiet" or event.kind == "warning":
+            self._json(event)
+            return
+        self.screen.hear(event)
+        if self.mode != "quiet" or event.kind in QUIET:
             getattr(self, f"_{event.kind}", self._ignore)(event.data)
 
     def say(self, text: str, style: str = "") -> None:
         """A line that stays; text is shown as it is, never as markup."""
         self.console.print(Text(text, style=style))
 
+    def _json(self, event: Event) -> None:
+        if self.untold:
+            self.untold = False
+            self._json(Event("stopping"))
+        print(json.dumps({"event": event.kind, **_finite(event.data)}, ensure_ascii=True, default=str), flush=True)
+
+    def _stopping(self) -> None:
+        """Ctrl-C was pressed: called by a signal's handler, maybe in the middle of a line that is being written."""
+        self.screen.stopping = self.untold = True
+        if self.live is None:
+            with contextlib.suppress(OSError):
+                os.write(2, f"{STOPPING}\n".encode())
+
+    def _due(self) -> bool:
+        """Whether a plain line of progress may be written."""
+        due = self.mode == "plain" and time.monotonic() - self.last > EVERY_S
+        self.last = time.monotonic() if due else self.last
+        return due
+
     def _ignore(self, d: dict[str, Any]) -> None:
         return None
 
+    def _begin(self, d: dict[str, Any]) -> None:
+        if self.mode == "plain":
+            self.say(one_line(d["title"], 300), "bold")
+
     def _stage(self, d: dict[str, Any]) -> None:
-        self.curve = []
-        self.say(f"stage {d['name']} ({d['index'] + 1} of {d['of']}): {d['steps']} steps", "bold")
+        if self.mode == "plain" or not self.screen.race:
+            self.say(f"stage {d['name']} ({d['index'] + 1} of {d['of']}): {d['steps']} steps", "bold")
 
     def _preview(self, d: dict[str, Any]) -> None:
         table = Table(title="Before the first step: prompts, replies, what was read, verdicts", title_justify="left", show_edge=False)
@@ -91,48 +112,24 @@ class View:
             table.add_row(*(Text(c) for c in cells))
         self.console.print(table)
 
-    def _figures(self, d: dict[str, Any]) -> str:
-        parts = [f"{d['stage']} {d['step']}/{d['steps']}"]
-        for key, shown in (("reward", "{:.3f}"), ("accuracy", "{:.3f}"), ("length", "{:.0f} tokens"), ("loss/sft", "{:.3f}")):
-            if key in d and (key != "accuracy" or abs(d.get("reward", -1.0) - d["accuracy"]) > 1e-9):
-                parts.append(f"{key.removeprefix('loss/')} {shown.format(d[key])}".replace("sft", "loss"))
-        if "mixed" in d:
-            parts.append(f"groups with signal {100 * d['mixed']:.0f} %")
-        if "tokens_per_s" in d:
-            parts.append(f"{d['tokens_per_s']:,.0f} tokens/s")
-        if "seconds_left" in d:
-            parts.append(f"{duration(d['seconds_left'])} left")
-        return " · ".join(parts)
-
     def _step(self, d: dict[str, Any]) -> None:
-        if "reward" in d:
-            self.curve.append(d["reward"])
-        if self.live is not None:
-            self.live.update(Text(f"{self._figures(d)}\n{sparkline(self.curve)}\n{self.sample}"))
-        elif time.monotonic() - self.last > EVERY_S or d["step"] == d["steps"]:
+        if self.mode == "plain" and (d["step"] == d["steps"] or time.monotonic() - self.last > EVERY_S):
             self.last = time.monotonic()
-            self.say(self._figures(d))
+            self.say(figures(d))
 
-    def _sample(self, d: dict[str, Any]) -> None:
-        score = "—" if d["score"] is None else f"{d['score']:g}"
-        self.sample = f"{score}  {one_line(d['prompt'], 40)} {one_line(d['reply'], 80)}"
+    def _progress(self, d: dict[str, Any]) -> None:
+        if self._due():
+            self.say(evaluated(d))
 
     def _finding(self, d: dict[str, Any]) -> None:
         if d["level"] in ("warning", "fatal"):
-            advice = f"\n  {d['advice']}" if d["advice"] else ""
-            self.say(f"doctor: {d['check']}: {d['seen']}{advice}", "yellow" if d["level"] == "warning" else "red")
-
-    def _progress(self, d: dict[str, Any]) -> None:
-        text = f"{d['label']}: {d['done']} of {d['of']} problems"
-        if self.live is not None:
-            self.live.update(Text(text))
-        elif time.monotonic() - self.last > EVERY_S:
-            self.last = time.monotonic()
-            self.say(text)
+            advice = f"\n  {one_line(d['advice'], 400)}" if d["advice"] else ""
+            self.say(f"doctor: {d['check']}: {one_line(d['seen'], 400)}{advice}", "yellow" if d["level"] == "warning" else "red")
 
     def _evaluation(self, d: dict[str, Any]) -> None:
-        interval = f"{100 * d['low']:.1f} to {100 * d['high']:.1f}"
-        self.say(f"{d['label']}: accuracy {percent(d['accuracy'])} (95 % interval {interval}, n={d['n']})", "bold")
+        if self.mode == "plain" or not self.screen.race:
+            interval = f"{100 * d['low']:.1f} to {100 * d['high']:.1f}"
+            self.say(f"{d['label']}: accuracy {percent(d['accuracy'])} (95 % interval {interval}, n={d['n']})", "bold")
 
     def _checkpoint(self, d: dict[str, Any]) -> None:
         if self.mode == "plain":
@@ -144,8 +141,21 @@ class View:
     def _note(self, d: dict[str, Any]) -> None:
         self.say(one_line(d["text"], 300))
 
+    def _arm(self, d: dict[str, Any]) -> None:
+        race = self.screen.race
+        if race is not None and self._due():
+            self.say(f"{race.figures()} · now: {race.now()}")
+
+    def _trial(self, d: dict[str, Any]) -> None:
+        race = self.screen.race
+        if race is not None and self.mode == "plain" and (not d["kept"] or self._due()):
+            shown = [f"{k} {d['metrics'][k]:.3g}" for k in race.metrics if k in d["metrics"]]
+            self.say(" · ".join([f"seed {d['seed']} of {d['of']}", one_line(d["arm"]), *shown, race.figures()]))
+
     def _standings(self, d: dict[str, Any]) -> None:
-        """The race so far: a row for each arm."""
+        """The race so far: a row for each arm; on a live screen it stands there already."""
+        if self.mode != "plain":
+            return
         table = Table(title=f"after seed {d['seed']} of {d['of']}", title_justify="left", show_edge=False)
         for name in ("method", "seeds", "accuracy", "95 % interval"):
             table.add_column(name, justify="left" if name == "method" else "right")
@@ -156,5 +166,17 @@ class View:
     def _saved(self, d: dict[str, Any]) -> None:
         self.say(f"{d['what']}: {d['path']}")
 
+    def _interrupted(self, d: dict[str, Any]) -> None:
+        self.say(f"{d['text']}\ngo on with: {d['again']}")
+
     def _done(self, d: dict[str, Any]) -> None:
         self.say(f"done: {d['steps']} steps, {d['tokens']:,} tokens sampled, {duration(d['seconds'])}")
+
+
+def _finite(value: Any) -> Any:
+    """The value without the numbers that JSON lacks."""
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(k): _finite(v) for k, v in value.items()}
+    return [_finite(v) for v in value] if isinstance(value, (list, tuple)) else value

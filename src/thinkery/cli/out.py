@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ..lab.text import clean, duration
 from . import commands
-from .commands import Flag, Thinking
+from .commands import Flag, Several, Thinking, thinks
 
 if TYPE_CHECKING:
     from ..core.context import Turn
@@ -27,7 +27,9 @@ def ask_(
     question: Annotated[str, Parameter(allow_leading_hyphen=True)],
     *,
     model: str = "tiny",
-    solver: str = "single",
+    solver: str | None = None,
+    tools: Several = None,
+    mcp: Several = None,
     max_tokens: int = 256,
     temperature: float = 0.0,
     seed: int = 0,
@@ -46,7 +48,9 @@ def ask_(
     Args:
         question: the question; - reads it from standard input
         model: a run's folder, a Hugging Face model folder, a built-in size, or the address of an OpenAI-compatible server
-        solver: how the model thinks (see: thinkery list solvers)
+        solver: how the model thinks (see: thinkery list solvers): single, or react where there are tools
+        tools: what a solver may call: python, calculate, sql:FILE, or a function of yours, FILE.py:NAME; give it once for each
+        mcp: a command that starts a server of tools (Model Context Protocol), which a solver may call too
         max_tokens: at most so many tokens at each asking
         temperature: 0 is greedy
         seed: another seed, other draws
@@ -64,14 +68,15 @@ def ask_(
     from ..lab.api import load_model
     from ..lab.ask import ask
     from ..lab.export import model_folder
+    from ..tools.kit import Kit
 
     text = sys.stdin.read().rstrip("\n") if question == "-" else question
     console = Console(highlight=False, soft_wrap=True)
     who = model if address(model) else load_model(model_folder(model), device, dtype)
     view = None if json or isinstance(who, str) or not console.is_terminal else Typewriter(console, who.tokenizer)
     asked = ask(
-        who, text, solver=solver, max_tokens=max_tokens, temperature=temperature, seed=seed, thinking=thinking, system=system, engine=engine,
-        served=served, watch=view,
+        who, text, solver=thinks(solver, tools, mcp) or "single", max_tokens=max_tokens, temperature=temperature, seed=seed,
+        thinking=thinking, system=system, engine=engine, served=served, watch=view, tools=Kit(tools or (), mcp or ()).toolbox() if tools or mcp else None,
     )  # fmt: skip
     if json:
         print(form.dumps(asked.to_dict()))
@@ -228,6 +233,42 @@ def doctor_env(*, json: Flag = False) -> int:
     return int(found.broken)
 
 
+def doctor_rollouts(paths: Annotated[list[Path], Parameter(consume_multiple=True)], *, json: Flag = False) -> int:
+    """What is wrong with a run that another trainer made, by the rollouts that it left; status 1 if something is.
+
+    Reads TRL's completions (Parquet), verl's dumps and prime-rl's token exports, and plain JSONL: a line for each sample with prompt, completion and
+    reward, and what else there is: answer, advantage, step, problem_id, truncated, log-probabilities by token, loss_mask.
+
+    `thinkery doctor rollouts outputs/completions`
+
+    `thinkery doctor rollouts rollouts/1.jsonl rollouts/2.jsonl --json`
+
+    Args:
+        paths: files, or folders of them
+        json: all of it as JSON
+    """
+    import json as form
+
+    from ..lab.diagnosis import diagnose
+
+    found = diagnose(list(paths))
+    if json:
+        print(form.dumps(found.to_dict(), indent=1, ensure_ascii=False))
+        return int(not found.healthy)
+    console = Console(highlight=False, soft_wrap=True)
+    about = f"{found.samples} samples in {found.groups} groups, {found.steps or 'unknown'} steps ({found.kind}); looked at {', '.join(found.looked)}"
+    console.print(Text(about))
+    for f in found.findings:
+        advice = f"\n         -> {f.advice}" if f.advice else ""
+        console.print(
+            Text(f"{f.level:9}", style={"fatal": "red", "warning": "yellow"}.get(f.level, ""))
+            + Text(clean(f"{f.check}: {f.seen}") + advice)
+        )
+    if found.healthy:
+        console.print(Text("nothing that keeps a run from learning shows in these columns"))
+    return int(not found.healthy)
+
+
 def _shown(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key.replace('_gib', ', GiB')} {_shown(x)}" for key, x in value.items())
@@ -243,4 +284,5 @@ def __getattr__(name: str) -> App:
     group = App(name="doctor")
     group.default(commands.doctor_)
     group.command(doctor_env, name="env")
+    group.command(doctor_rollouts, name="rollouts")
     return group

@@ -144,6 +144,44 @@ def task_play(
     return 0
 
 
+def task_serve(
+    task: str | None = None,
+    /,
+    *,
+    data: Path | None = None,
+    question: str | None = None,
+    answer: str | None = None,
+    verifier: str | None = None,
+    solution: str | None = None,
+    split: str = "train",
+    seed: int = 0,
+    database: Path | None = None,
+) -> int:
+    """Serve a task and tools by the Model Context Protocol, over standard input and output, to the program that starts this.
+
+    It may then call `problem` and `verify`, `python` and `calculate`; `tables` and `sql` of a database. Without a task, the tools alone.
+
+    Args:
+        task: a task by name (see: thinkery list tasks)
+        data: problems of your own, a JSONL or CSV file
+        question: its column with questions
+        answer: its column with gold answers
+        verifier: number, exact, choice, set, math, units, program or sql
+        solution: its column with worked solutions
+        split: train, validation or test
+        seed: another seed, other problems
+        database: a SQLite file
+    """
+    import asyncio
+
+    from ..lab.serving import offered
+    from ..tools.mcp import serve
+
+    chosen = None if task is None and data is None else _task(task, data, question, answer, verifier, solution, False)
+    asyncio.run(serve("thinkery", offered(chosen, split=split, seed=seed, database=database)))
+    return 0
+
+
 def typed(console: Console) -> str:
     """The lines that a person types, up to an empty one; all that is piped in."""
     if not sys.stdin.isatty():

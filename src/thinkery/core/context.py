@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -73,7 +74,21 @@ class Context:
             found = self._kids[segment] = Context(self.codec, self, segment)
         if isinstance(key, str):
             self._kids[key] = found
+        elif isinstance(x, Turn) and x.context is self:
+            found._place = x._place  # the engine that wrote it knows where it stands
         return found
+
+    def release(self) -> None:
+        """Forget all that was appended below: who holds one of those keeps it and what is before it, the rest goes at once.
+
+        Otherwise contexts, and the tree that they stand in, would wait for the collector, as parents and children know each other.
+        """
+        below = [self]
+        while below:
+            context = below.pop()
+            if context._kids:
+                below += context._kids.values()
+                context._kids.clear()
 
     def chain(self) -> Iterator[Context]:
         """This context and its ancestors, the root first."""
@@ -104,36 +119,35 @@ class Context:
         return f"Context({self.text!r}, n={self.n})"
 
 
-class Turn:
+class Turn(msgspec.Struct, eq=False):
     """What one ask or say wrote: the unit that is recorded, billed and trained.
 
     context      what it was written after
     role         who the solver cast it as; `writer` is (model name, weights version)
     ids          its n tokens, the end token included when the model wrote one
     logp         [n] float32, nats, at `temperature`, as sampled; 0 where forced
+    entropy      [n] float32, nats, of the distribution that each token was drawn from, before top_p and top_k cut it (at temperature 1
+                 where the likeliest was taken); None where forced, or the engine does not say
     sampled      [n] bool; False where `say` forced the token
     weight       [n] float32 or None: how much each forced token counts in supervised losses
     ended        "stop" (end token or stop string), "length" (token limit) or "said"
     """
 
-    __slots__ = ("_ids", "_logp", "_nodes", "_text", "context", "ended", "forced", "role", "temperature", "weight", "writer")
+    context: Context
+    role: str
+    writer: tuple[str, int]
+    temperature: float
+    ended: str
+    _ids: NDArray[np.int32] | Ids
+    _logp: NDArray[np.float32] | None = None
+    weight: NDArray[np.float32] | None = None
+    _place: tuple[object, int] | None = None  # (tree, last node): where the engine that wrote it keeps it
+    _text: str | None = None
+    entropy: NDArray[np.float32] | None = None
 
-    def __init__(
-        self,
-        context: Context,
-        role: str,
-        writer: tuple[str, int],
-        temperature: float,
-        ended: str,
-        ids: NDArray[np.int32] | Ids,
-        logp: NDArray[np.float32] | None = None,
-        weight: NDArray[np.float32] | None = None,
-        nodes: tuple[object, NDArray[np.int32]] | None = None,
-    ) -> None:
-        self.context, self.role, self.writer, self.temperature, self.ended = context, role, writer, temperature, ended
-        self._ids, self._logp, self.weight, self._nodes = ids, logp, weight, nodes
-        self.forced = logp is None
-        self._text: str | None = None
+    @property
+    def forced(self) -> bool:
+        return self._logp is None
 
     @property
     def ids(self) -> Ids:

@@ -14,7 +14,8 @@ ThinkeryError
     ├── SolverError              a way of thinking raised
     ├── VerifierError            a checker failed by itself: never a score of 0
     ├── RewardError              a reward raised or returned something that is not a number
-    └── EngineError              the engine cannot do what was asked (no memory, no such signal)
+    ├── EngineError              the engine cannot do what was asked (no memory, no such signal)
+    └── BudgetSpent              a server has billed as many tokens as it may
 
 A message says what was wrong, the value, and what to do.
 """
@@ -25,11 +26,17 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+LONGEST = 2000  # characters of a message
+
 
 class ThinkeryError(Exception):
     """Base of all errors raised on purpose."""
 
     status = 1
+
+    def __str__(self) -> str:
+        said = super().__str__()  # which may quote what a file holds
+        return said if len(said) <= LONGEST else f"{said[: LONGEST // 2]} … {said[-LONGEST // 2 :]}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         """The message is made in `__init__`, so an error is not made anew from its arguments when it comes from another process."""
@@ -114,3 +121,7 @@ class RewardError(RunError):
 
 class EngineError(RunError):
     """The engine cannot do what was asked."""
+
+
+class BudgetSpent(RunError):
+    """A server has billed as many tokens as it may."""

@@ -13,6 +13,8 @@ import msgspec
 
 from .context import Turn
 
+CALLS = "calls"  # where a reply keeps what its solver asked of tools (`tools.tool.Toolbox.record`)
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -86,6 +88,11 @@ class Rollout(msgspec.Struct):
     verdict: Verdict | None = None
     rewards: dict[str, float] = msgspec.field(default_factory=dict)
     error: str | None = None
+
+    @property
+    def calls(self) -> list[Mapping[str, str]]:
+        """The tool calls in order, each with tool, arguments, text and error ("" if it was answered), as far as the solver records them."""
+        return list(self.reply.data.get(CALLS, ())) if self.reply is not None else []
 
     @property
     def tokens(self) -> int:

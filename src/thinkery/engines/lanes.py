@@ -16,14 +16,15 @@ class Lanes:
 
     at, pos, limit   node of the last token, tokens written, tokens allowed
     length, index    nodes on the path so far, and their slots in the pool [lanes, longest]
-    token, logp, node   what was written [lanes, width]
+    token, logp, entropy   what was written [lanes, width], and of what distribution; its nodes are the path to `at`
     """
 
     def __init__(self, lanes: int = 64, width: int = 64, longest: int = 128) -> None:
         self.at, self.pos, self.limit, self.setting, self.length = (np.zeros(lanes, np.int32) for _ in range(5))
         self.address, self.state, self.stops = np.zeros(lanes, np.uint64), np.zeros(lanes, np.int16), np.full(lanes, -1, np.int16)
-        self.token, self.node = np.zeros((lanes, width), np.int32), np.zeros((lanes, width), np.int32)
-        self.logp, self.index = np.zeros((lanes, width), np.float32), np.zeros((lanes, longest), np.int32)
+        self.token = np.zeros((lanes, width), np.int32)
+        self.logp, self.entropy = np.zeros((lanes, width), np.float32), np.zeros((lanes, width), np.float32)
+        self.index = np.zeros((lanes, longest), np.int32)
         self.free = list(range(lanes - 1, -1, -1))
 
     def room(self, lanes: int, width: int, longest: int) -> None:
@@ -33,8 +34,8 @@ class Lanes:
         while len(self.free) + need - have < lanes:
             need *= 2
         up = lambda n, least: n if n >= least else max(least, 2 * n)
-        shapes = {"token": up(self.token.shape[1], width), "logp": up(self.token.shape[1], width), "node": up(self.token.shape[1], width)}
-        shapes["index"] = up(self.index.shape[1], longest)
+        wide = up(self.token.shape[1], width)
+        shapes = {"token": wide, "logp": wide, "entropy": wide, "index": up(self.index.shape[1], longest)}
         for name, columns in shapes.items():
             old = getattr(self, name)
             if old.shape != (need, columns):
@@ -53,7 +54,7 @@ def rows_for(n: int) -> list[NDArray[Any]]:
     return [np.empty(n, np.int32) for _ in range(3)] + [np.empty(n, np.int64) for _ in range(2)]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def missing(parent, slot_of, tips):  # type: ignore[no-untyped-def]
     """At least as many as the nodes without a slot on the paths to `tips`."""
     total = 0
@@ -66,7 +67,7 @@ def missing(parent, slot_of, tips):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def settle(lane, d, node, rows, tokens, slot_of, node_of, free, unused, index, token, position, slot, start, count):  # type: ignore[no-untyped-def]
     """Write the slot of a lane's node at depth d into its path; a node without one gets a slot and row `rows`. Returns the rows so far."""
     s = slot_of[node]
@@ -81,7 +82,7 @@ def settle(lane, d, node, rows, tokens, slot_of, node_of, free, unused, index, t
     return rows
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def place(lanes, at, parent, tokens, depth, slot_of, node_of, free, unused, index, token, position, slot, start, count):  # type: ignore[no-untyped-def]
     """Fill the paths of new lanes; nodes without a slot get one and a row to compute. Returns the number of rows."""
     rows = 0
@@ -93,7 +94,7 @@ def place(lanes, at, parent, tokens, depth, slot_of, node_of, free, unused, inde
     return rows
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def step_on(live, at, length, tokens, slot_of, node_of, free, unused, index, token, position, slot, start, count):  # type: ignore[no-untyped-def]
     """Append each live lane's new node to its path; the distinct ones without a slot become rows. Returns the number of rows."""
     rows = 0
@@ -104,7 +105,7 @@ def step_on(live, at, length, tokens, slot_of, node_of, free, unused, index, tok
     return rows
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def evict(live, index, length, slot_of, node_of, free, unused):  # type: ignore[no-untyped-def]
     """Free every slot that no live lane's path uses."""
     used = np.zeros(node_of.shape[0], np.bool_)

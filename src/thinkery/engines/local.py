@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from operator import add
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,12 @@ from ..core.context import Context, Turn
 from ..core.errors import EngineError
 from ..core.rng import addresses
 from ..models.model import Model
+from .attention import last_row
 from .base import check_begun, check_setting, too_long
 from .lanes import Lanes, evict, missing, place, rows_for, step_on
 from .plan_cpu import CpuPlan
 from .plan_torch import TorchPlan
+from .precompiled import ready
 from .stops import Stops, match
 from .tree import Tree
 from .work import Answer
@@ -41,17 +42,22 @@ class LocalEngine:
     def __init__(self, model: Model, kv_bytes: int = KV_BYTES) -> None:
         self.model, self.decoder = model, model.decoder
         fits = self.decoder.compiled and self.decoder.dtype == torch.float32
+        if fits:
+            ready()
         kind: Any = CpuPlan if fits else TorchPlan
         self.most = kv_bytes // kind.slot_bytes(self.decoder)
         self.plan = kind(self.decoder, min(SLOTS, self.most))
+        self.holds = self.decoder.config.context
         self.planned = self.decoder.version
         self.ends = np.isin(np.arange(self.decoder.config.vocabulary), list(model.tokenizer.ends))  # by token
         self.wake: asyncio.Event | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self.setting_ids: dict[tuple[float, float, int], int] = {}
+        self.temperatures: list[float] = []  # of the settings
         self.whole = True  # no setting cuts the tail of a distribution
-        self.stop_ids: dict[tuple[str, ...], int] = {}
+        self.stop_ids: dict[tuple[str, ...], int] = {(): -1}
         self.stops: list[Stops] = []
+        self.root = Context.root(model.tokenizer)
         self.reset()
 
     def reset(self) -> None:
@@ -60,6 +66,7 @@ class LocalEngine:
             self.plan.refresh()
             self.planned = self.decoder.version
         self.tree = Tree()
+        self.root.release()
         self.root = Context.root(self.model.tokenizer)
         self.slot_of = np.full(len(self.tree.parent), -1, np.int32)
         self.node_of = np.full(self.plan.slots, -1, np.int32)
@@ -70,6 +77,7 @@ class LocalEngine:
         self.asks: dict[int, tuple[Any, ...]] = {}
         self.reserved = 0
         self.dropped: list[Answer] = []
+        self.said: dict[tuple[int, int], tuple[int, ...]] = {}  # (last node, tokens): what was written
         self.stats = {"asks": 0, "tokens": 0, "nodes": 0, "steps": 0, "cancelled": 0}
 
     @property
@@ -91,19 +99,22 @@ class LocalEngine:
 
         Raises PromptTooLong, and InputError for an empty prompt or a setting out of range.
         """
-        room = self.decoder.config.context - context.n
+        room = self.holds - context.n
         if room < 1:
-            raise too_long(context, self.decoder.config.context)
-        setting = (temperature, top_p, top_k)
-        if setting not in self.setting_ids or max_tokens < 1 or not context.n:
-            self._check(context, max_tokens, setting)
-        limit = min(max_tokens, room)
+            raise too_long(context, self.holds)
+        setting = self.setting_ids.get((temperature, top_p, top_k))
+        if setting is None or max_tokens < 1 or not context.n:
+            setting = self._check(context, max_tokens, (temperature, top_p, top_k))
+        automaton = self.stop_ids.get(stop)
+        if automaton is None:
+            automaton = self._stop(stop)
+        limit = max_tokens if max_tokens < room else room
         if context.n + limit > self.most:
             raise EngineError(
                 f"an ask of {context.n} + {limit} tokens needs more than the {self.most} nodes the key/value memory holds: raise kv_bytes"
             )
         answer = Answer(self, self.loop)  # to look the loop up costs a system call
-        self.queue.append((context, limit, stop, setting, role, place, answer))
+        self.queue.append((context, limit, automaton, setting, role, place, answer))
         if self.wake is not None:
             self.wake.set()
         return answer
@@ -114,14 +125,16 @@ class LocalEngine:
 
     # ---- admission
 
-    def _check(self, context: Context, max_tokens: int, setting: tuple[float, float, int]) -> None:
-        """Note a new setting, if all is in range."""
+    def _check(self, context: Context, max_tokens: int, setting: tuple[float, float, int]) -> int:
+        """The number of a new setting, if all is in range."""
         check_setting(max_tokens, *setting)
         self.check_prompt(context)
         self.setting_ids[setting] = len(self.setting_ids)
+        self.temperatures.append(setting[0])
         columns = zip(*self.setting_ids)
         self.settings = tuple(np.array(x, kind) for x, kind in zip(columns, (np.float64, np.float64, np.int64)))
         self.whole = bool((self.settings[1] >= 1).all() and (self.settings[2] <= 0).all())
+        return self.setting_ids[setting]
 
     def check_prompt(self, context: Context, tokens: int = 0) -> None:
         """Raises InputError for a context without tokens, PromptTooLong where it and so many further `tokens` do not fit."""
@@ -129,14 +142,11 @@ class LocalEngine:
         self.decoder.check_length(context.n + tokens)
 
     def _stop(self, strings: tuple[str, ...]) -> int:
-        if not strings:
-            return -1
-        found = self.stop_ids.get(strings)
-        if found is None:
-            found = self.stop_ids[strings] = len(self.stops)
-            pieces = self.model.tokenizer.pieces
-            beyond = self.decoder.config.vocabulary - len(pieces)  # embeddings are often padded past the tokenizer
-            self.stops.append(Stops(strings, pieces + [""] * beyond))
+        """The number of the automaton of new stop strings."""
+        found = self.stop_ids[strings] = len(self.stops)
+        pieces = self.model.tokenizer.pieces
+        beyond = self.decoder.config.vocabulary - len(pieces)  # embeddings are often padded past the tokenizer
+        self.stops.append(Stops(strings, pieces + [""] * beyond))
         return found
 
     def _admit(self) -> None:
@@ -152,19 +162,20 @@ class LocalEngine:
             return
         tree, lanes = self.tree, self.lanes
         contexts, limits, stops, settings, _, places, _ = zip(*asks)
-        distinct = {id(c): c for c in contexts}
-        spots = {i: (tree.place(c), c.n, c.hash) for i, c in distinct.items()}
-        at, length, hashes = zip(*[spots[id(c)] for c in contexts])
-        lanes.room(taken, max(limits), max(map(add, length, limits)))
+        known = list(map(id, contexts))
+        distinct = dict(zip(known, contexts))
+        number = dict(zip(distinct, range(len(distinct))))
+        of = np.array([number[i] for i in known])
+        length, limit = np.array([c.n for c in distinct.values()])[of], np.array(limits)
+        lanes.room(taken, int(limit.max()), int((length + limit).max()))
         mine = np.array(lanes.free[: -taken - 1 : -1], np.int32)
         del lanes.free[-taken:]
-        lanes.at[mine], lanes.length[mine] = at, length
-        lanes.limit[mine], lanes.pos[mine], lanes.state[mine] = limits, 0, 0
-        lanes.setting[mine] = [self.setting_ids[x] for x in settings]
-        lanes.stops[mine] = [self._stop(x) for x in stops] if any(stops) else -1
+        lanes.at[mine] = np.array([tree.place(c) for c in distinct.values()])[of]
+        lanes.length[mine], lanes.limit[mine], lanes.pos[mine], lanes.state[mine] = length, limit, 0, 0
+        lanes.setting[mine], lanes.stops[mine] = settings, stops
         base, kind, nth = zip(*places)
-        draws = addresses(0, np.array(base, np.uint64), np.array(hashes, np.uint64), np.array(kind, np.uint64), np.array(nth))
-        lanes.address[mine] = draws
+        hashes = np.array([c.hash for c in distinct.values()], np.uint64)[of]
+        lanes.address[mine] = addresses(0, np.array(base, np.uint64), hashes, np.array(kind, np.uint64), np.array(nth))
         self.asks.update(zip(mine.tolist(), asks))
         self.stats["asks"] += taken
         self._match_tree()
@@ -210,51 +221,55 @@ class LocalEngine:
     # ---- decoding
 
     def step(self, most: int = 1) -> None:
-        """One token for every live ask, or up to `most`, until one is over; those that are over get their turns."""
+        """One token for every live ask, or up to `most`, until half of them are over; those that are over get their turns."""
         if self.dropped:
             self._clear_dropped()
         if self.queue:
             self._admit()
-        live = self.live
-        if not len(live):
+        if not len(self.live):
             return
-        over, hit = self._decode(live, most if self.watch is None else 1)
+        over, hit = self._decode(self.live, most if self.watch is None else 1)
         if self.watch is not None:
-            self.watch([self._so_far(lane) for lane in live.tolist()])
-        if over.any():
-            self._finish(live[over], hit[over])
-            self.live = live = live[~over]
-        if len(live):
-            self._advance(live)
+            self.watch([self._so_far(lane) for lane in [*self.live.tolist(), *over.tolist()]])
+        if len(over):
+            self._finish(over, hit)
+        if len(self.live):
+            self._advance(self.live)
 
-    def _decode(self, live: NDArray[np.int32], most: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Sample; which lanes are over, and which of them by a stop string."""
+    def _decode(self, live: NDArray[np.int32], most: int) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """Sample; which lanes are over, and which of them by a stop string. The others stay live."""
         lanes, n = self.lanes, len(live)
-        hit, known, steps = np.zeros(n, np.bool_), 0, 1
+        hit, known, steps, drawn = np.zeros(n, np.bool_), 0, 1, n
+        gone = np.empty((2, n), np.int32)
         if most > 1 and self.whole and len(self.stops) <= 1 and isinstance(self.plan, CpuPlan):
-            most = max(1, min(most, int(self.unused[0]) // n))
             over = np.empty(n, np.bool_)
-            self.tree.room(most * n)
+            self.tree.room(min(most * n, int(self.unused[0]) + 2 * n))  # without a slot are at most the last two of a lane
             self._match_tree()
             pool = (self.slot_of, self.node_of, self.free, self.unused)
             stops = (0, self.stops[0].next, self.stops[0].hit) if self.stops else (-1, NO_STOPS, 0)
-            steps, known, nodes = self.plan.burst(live, lanes, pool, self.settings, self.ends, self.tree, stops, most, over, hit)
+            drawn, steps, nodes, last, known = self.plan.burst(
+                live, lanes, pool, self.settings, self.ends, self.tree, stops, most, over, hit, gone
+            )
             self.stats["nodes"] += nodes
+            live, over, hit, gone = live[:last], over[:last], hit[:last], gone[:, : n - last]
         else:
             over = self.plan.sample(live, lanes, self.slot_of, self.settings, self.ends, self.tree)
             self._match_tree()
-        self.stats["tokens"] += n * steps
+            gone = gone[:, :0]
+        self.stats["tokens"] += drawn
         self.stats["steps"] += steps
         for which, stops_of in enumerate(self.stops):
             self._match_stops(which, stops_of, live, over, hit, known)
-        return over, hit
+        self.live = live[~over]
+        return np.concatenate([gone[0], live[over]]), np.concatenate([gone[1].astype(np.bool_), hit[over]])
 
     def _so_far(self, lane: int) -> tuple[Answer, Turn]:
         """A live ask and what it has written."""
         context, _, _, setting, role, _, answer = self.asks[lane]
         n = int(self.lanes.pos[lane])
-        ids, logp = self.lanes.token[lane, :n].copy(), self.lanes.logp[lane, :n].copy()
-        return answer, Turn(context, role, self.model.writer, setting[0], "", ids, logp)
+        ids = self.lanes.token[lane, :n].copy()
+        logp, entropy = (x[lane, :n].copy() for x in (self.lanes.logp, self.lanes.entropy))
+        return answer, Turn(context, role, self.model.writer, self.temperatures[setting], "", ids, logp, entropy=entropy)
 
     def _match_stops(self, which: int, stops: Stops, live: Any, over: Any, hit: Any, known: int) -> None:
         """Look for an automaton's stop strings in the last tokens of the lanes from the first that is not `known`."""
@@ -271,18 +286,22 @@ class LocalEngine:
         stopped = self.ends[lanes.token[over, length - 1]]
         stopped |= hit
         longest = int(length.max())
-        token, node, logp = lanes.token[over, :longest], lanes.node[over, :longest], lanes.logp[over, :longest]  # turns are views of these
-        tree = self.tree
-        for i, (lane, n, stop, ids) in enumerate(zip(over.tolist(), length.tolist(), stopped.tolist(), token.tolist())):
+        token, logp = lanes.token[over, :longest], lanes.logp[over, :longest]  # turns are views of these
+        entropy = lanes.entropy[over, :longest]
+        tree, temperatures, where, last = self.tree, self.temperatures, over.tolist(), lanes.at[over].tolist()
+        for i, (lane, n, stop, at) in enumerate(zip(where, length.tolist(), stopped.tolist(), last)):
             context, limit, _, setting, role, _, answer = self.asks.pop(lane)
-            self._release(lane, context.n + limit)
+            self.reserved -= context.n + limit
             if not answer.done():
+                key = (at, n)  # samples that agree share their tokens
+                ids = self.said.get(key)
+                if ids is None:
+                    ids = self.said[key] = tuple(token[i, :n].tolist())
                 ended = "stop" if stop else "length"
-                answer.give(Turn(context, role, writer, setting[0], ended, tuple(ids[:n]), logp[i, :n], None, (tree, node[i, :n])))
-
-    def _release(self, lane: int, reserved: int) -> None:
-        self.reserved -= reserved
-        self.lanes.free.append(lane)
+                answer.give(
+                    Turn(context, role, writer, temperatures[setting], ended, ids, logp[i, :n], None, (tree, at), None, entropy[i, :n])
+                )
+        lanes.free += where
 
     def _advance(self, live: NDArray[np.int32]) -> None:
         self._reserve(len(live))
@@ -298,7 +317,8 @@ class LocalEngine:
         lanes = [lane for lane, x in self.asks.items() if id(x[6]) in gone]
         for lane in lanes:
             x = self.asks.pop(lane)
-            self._release(lane, x[0].n + x[1])
+            self.reserved -= x[0].n + x[1]
+        self.lanes.free += lanes
         self.stats["cancelled"] += len(gone)
         self.live = self.live[~np.isin(self.live, lanes)]
 
@@ -329,11 +349,15 @@ class LocalEngine:
         return self.plan.log_softmax(slots)[np.arange(len(ids)), np.asarray(ids)]  # type: ignore[no-any-return]
 
     def look(self, context: Context, what: Sequence[str]) -> dict[str, torch.Tensor]:
-        """Values inside the model over a context: "hidden" [n, D], "logprobs" [n, V]. Raises EngineError for what it does not have."""
-        unknown = set(what) - {"hidden", "logprobs"}
+        """Values inside the model over a context: "hidden" [n, D], "logprobs" [n, V], and "attention" [layers, n], the last position's,
+        averaged over heads. Raises EngineError for what it does not have.
+        """
+        unknown = set(what) - {"hidden", "logprobs", "attention"}
         if unknown:
-            raise EngineError(f"the local engine cannot show {', '.join(sorted(unknown))}; it has hidden and logprobs")
+            raise EngineError(f"the local engine cannot show {', '.join(sorted(unknown))}; it has hidden, logprobs and attention")
         self.check_prompt(context)
         slots = self._computed(self.tree.path(self.tree.place(context)))
         out = {"hidden": self.plan.states(slots)} if "hidden" in what else {}
+        if "attention" in what:
+            out["attention"] = last_row(self.decoder, context.ids[-1], *self.plan.banks(slots))
         return out | ({"logprobs": torch.from_numpy(self.plan.log_softmax(slots))} if "logprobs" in what else {})

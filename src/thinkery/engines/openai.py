@@ -7,6 +7,7 @@ assistant, everything else messages of the user.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import groupby
 from typing import Any, NoReturn
 
@@ -15,13 +16,16 @@ import torch
 from numpy.typing import NDArray
 
 from ..core.context import Context, Ids, Turn
-from ..core.errors import BadConfig, EngineError
+from ..core.errors import BadConfig, BudgetSpent, EngineError
 from ..core.records import Question
 from .base import check_begun, check_setting
-from .remote import AT_ONCE, Call, Remote, Server, seed_of
+from .remote import AT_ONCE, Call, Garbled, Remote, Server, seed_of
 from .work import Answer
 
 END = 256  # closes a reply
+
+
+Completion = tuple[str, str, dict[str, int]]  # text, how it ended, what it adds to the bill
 
 
 class Bytes:
@@ -78,11 +82,22 @@ class OpenAIEngine(Remote):
     served   the model's name there; None: the only one that the server lists
     system   a message before every conversation
     stats    asks, tokens and prompt_tokens as the server bills them, unbilled (replies without a bill), cancelled
+    budget   tokens that may be billed, prompts included, before further asks raise BudgetSpent; those under way come to their end
+    spent    tokens billed since it was made
     """
 
-    def __init__(self, url: str, served: str | None = None, system: str = "", at_once: int = AT_ONCE, server: Server | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        served: str | None = None,
+        system: str = "",
+        at_once: int = AT_ONCE,
+        server: Server | None = None,
+        budget: int | None = None,
+    ) -> None:
         server = server or Server(url)
         super().__init__(server, Served(served or _only(server)), at_once)
+        self.budget, self.spent = budget, 0
         self.first = [{"role": "system", "content": system}] if system else []
         self.limit = "max_tokens"
 
@@ -111,8 +126,11 @@ class OpenAIEngine(Remote):
         body |= {"top_p": top_p, "seed": seed_of(context, place)} | ({"top_k": top_k} if top_k else {})
 
         def work(call: Call) -> tuple[Turn, dict[str, int]]:
-            found = self._complete(body, max_tokens, call)
-            text, ended, counted = reply_of(found, self.server.url)
+            if self.budget is not None and self.spent >= self.budget:
+                raise BudgetSpent(f"{self.spent:,} tokens are billed, of {self.budget:,} allowed")
+            text, ended, counted = self._complete(body, max_tokens, call)
+            with self.lock:
+                self.spent += counted.get("tokens", 0) + counted.get("prompt_tokens", 0)
             cut = min((text.index(s) + len(s) for s in stop if s in text), default=None)
             text, ended = (text, ended) if cut is None else (text[:cut], "stop")
             ids = (*context.codec.encode(text), END)
@@ -120,14 +138,18 @@ class OpenAIEngine(Remote):
 
         return self.submit(work)
 
-    def _complete(self, body: dict[str, Any], max_tokens: int, call: Call) -> Any:
+    def _complete(self, body: dict[str, Any], max_tokens: int, call: Call) -> Completion:
         try:
-            return self.server.call("/v1/chat/completions", body | {self.limit: max_tokens}, call)
+            return self._call(body | {self.limit: max_tokens}, call)
         except EngineError as error:
             if "max_completion_tokens" not in str(error) or self.limit != "max_tokens":
                 raise
             self.limit = "max_completion_tokens"  # the name that newer models of OpenAI insist on
-            return self.server.call("/v1/chat/completions", body | {self.limit: max_tokens}, call)
+            return self._call(body | {self.limit: max_tokens}, call)
+
+    def _call(self, body: dict[str, Any], call: Call) -> Completion:
+        found: Completion = self.server.call("/v1/chat/completions", body, call, partial(reply_of, where=self.server.url))
+        return found
 
     def check_prompt(self, context: Context, tokens: int = 0) -> None:
         """Raises InputError for an empty context; how much fits, the server alone knows."""
@@ -147,19 +169,19 @@ class OpenAIEngine(Remote):
         )
 
 
-def reply_of(found: Any, where: str) -> tuple[str, str, dict[str, int]]:
-    """The text of a completion, how it ended, and what it adds to the bill. Raises EngineError for what is none."""
+def reply_of(found: Any, where: str) -> Completion:
+    """The text of a completion, how it ended, and what it adds to the bill. Raises Garbled for what is none, EngineError where it was broken off."""
     try:
-        choice = found["choices"][0]
-        text, reason = choice["message"].get("content") or "", choice.get("finish_reason")
-    except (TypeError, KeyError, IndexError, AttributeError) as error:
-        raise EngineError(f"{where} answered with something that is no chat completion: {str(found)[:120]}") from error
+        choice, usage = found["choices"][0], found.get("usage") or {}
+        text, reason = choice["message"].get("content"), choice.get("finish_reason")
+        counted = {name: int(usage.get(kind) or 0) for name, kind in (("tokens", "completion_tokens"), ("prompt_tokens", "prompt_tokens"))}
+        if not isinstance(text, str | None) or not isinstance(reason, str) or min(counted.values()) < 0:
+            raise TypeError
+    except (TypeError, KeyError, IndexError, AttributeError, ValueError, OverflowError) as error:
+        raise Garbled(f"{where} answered with something that is no chat completion: {str(found)[:120]}") from error
     if reason not in ("stop", "length"):
         raise EngineError(f"{where} broke a reply off: finish_reason {reason!r}")
-    usage = found.get("usage") or {}
-    if "completion_tokens" not in usage:
-        return text, reason, {"unbilled": 1}
-    return text, reason, {"tokens": int(usage["completion_tokens"]), "prompt_tokens": int(usage.get("prompt_tokens") or 0)}
+    return text or "", reason, counted if "completion_tokens" in usage else {"unbilled": 1}
 
 
 def _only(server: Server) -> str:

@@ -19,7 +19,7 @@ from ..core.rng import GOLDEN, MIX1, MIX2
 from ..models.adapters import JOINED
 from ..models.decoder import Decoder
 from ..models.gemm import multiply
-from ..models.kernels import FAST, attend, log_softmax_row, rms_norm, rotate, swiglu
+from ..models.kernels import FAST, attend, entropy_row, log_softmax_row, rms_norm, rotate, swiglu
 from ..models.ops_cpu import effective, panels
 from ..models.simd import exp
 from .lanes import step_on
@@ -96,7 +96,7 @@ class CpuPlan:
         tree.room(len(live))
         over = np.empty(len(live), np.bool_)
         temperature, top_p, top_k = settings
-        logps, row_of, first = _distributions(
+        logps, entropies, row_of, first = _distributions(
             live, lanes.at, lanes.setting, self.hidden, slot_of, self.head, self.embed.shape[0], temperature
         )
         masses = logps
@@ -104,27 +104,27 @@ class CpuPlan:
             masses = logps.copy()
             truncate(masses, lanes.setting[first], top_p, top_k)
         _draw_all(
-            live, lanes.at, lanes.pos, lanes.limit, lanes.setting, lanes.address, lanes.token, lanes.logp, lanes.node, logps, masses,
+            live, lanes.at, lanes.pos, lanes.limit, lanes.setting, lanes.address, lanes.token, lanes.logp, lanes.entropy, logps, entropies, masses,
             row_of, first, temperature, ends, tree.parent, tree.token, tree.depth, tree.table, tree.count, over,
         )  # fmt: skip
         return over
 
     def burst(
-        self, live: Any, lanes: Any, pool: Any, settings: Any, ends: Any, tree: Any, stops: Any, most: int, over: Any, hit: Any
-    ) -> tuple[int, int, int]:
-        """Up to `most` tokens for every live lane without a return to Python, until a reply is over by end token, limit or stop string.
+        self, live: Any, lanes: Any, pool: Any, settings: Any, ends: Any, tree: Any, stops: Any, most: int, over: Any, hit: Any, gone: Any
+    ) -> tuple[int, int, int, int, int]:
+        """Up to `most` tokens for the live lanes without a return to Python, until half of the replies are over by end token, limit or stop.
 
-        `pool` is (slot_of, node_of, free, unused) with room for most * lanes nodes, `stops` (automaton, transitions, complete state).
-        Fills `over` and `hit` [lanes] after the last token; returns steps done, the first lane whose stop strings are not looked at yet
-        (its transition is unknown), and nodes computed. Only for settings that cut no tail off.
+        `pool` is (slot_of, node_of, free, unused), `stops` (automaton, transitions, complete state). Lanes that are over leave on the
+        way: they go to gone[0], whether by a stop string to gone[1], and the others move up in `live`. Returns how many tokens were
+        drawn, in how many steps, nodes computed, the lanes of the last step, for which `over` and `hit` are filled, and the first of
+        these whose stop strings are not looked at yet (its transition is unknown). Only for settings that cut no tail off.
         """
-        tree.room(most * len(live))
         net = (self.weights, self.offsets, self.sizes, self.config.eps, self.embed, self.norm, self.cos, self.sin)
-        state = (lanes.at, lanes.pos, lanes.limit, lanes.setting, lanes.address, lanes.token, lanes.logp, lanes.node)
+        state = (lanes.at, lanes.pos, lanes.limit, lanes.setting, lanes.address, lanes.token, lanes.logp, lanes.entropy)
         path = (lanes.length, lanes.index, lanes.state, lanes.stops)
         grown = (tree.parent, tree.token, tree.depth, tree.table, tree.count)
         banks = (self.keys, self.values, self.hidden)
-        return _burst(most, live, state, path, pool, net, banks, self.head, settings[0], ends, grown, stops, over, hit)  # type: ignore[no-any-return]
+        return _burst(most, live, state, path, pool, net, banks, self.head, settings[0], ends, grown, stops, over, hit, gone)  # type: ignore[no-any-return]
 
     def log_softmax(self, slots: NDArray[np.int32], temperature: float = 1.0) -> NDArray[np.float32]:
         """Log-probabilities of the next token after each slot's node, float32 [n, V]."""
@@ -139,13 +139,21 @@ class CpuPlan:
         """Final hidden states, float32 [n, D]."""
         return torch.from_numpy(self.hidden[slots])
 
+    def banks(self, slots: NDArray[np.int32]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rotated keys, and values, float32 [layers, n, key/value heads, head width] each."""
+        c = self.config
+        keys, values = (
+            torch.from_numpy(x[:, slots]).view(c.layers, len(slots), c.kv_heads, c.head_width) for x in (self.keys, self.values)
+        )
+        return keys, values
+
 
 def compiled() -> bool:
     """Whether the kernels are compiled for this machine already; the first use of all compiles them, which takes some seconds."""
     return any(Path(_extend.stats.cache_path).glob("plan_cpu._extend-*.nbi"))
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _logits(hidden, head, out):  # type: ignore[no-untyped-def]
     rows, width = hidden.shape
     columns = out.shape[1]
@@ -226,7 +234,7 @@ def _norm_heads(qkv, r, column, heads, weight, eps):  # type: ignore[no-untyped-
         qkv[r, at : at + size] = out[0]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def uniform(address, position):  # type: ignore[no-untyped-def]
     """`core.rng.uniforms` for one (address, position)."""
     x = address + (np.uint64(position) + np.uint64(1)) * np.uint64(GOLDEN)
@@ -237,7 +245,7 @@ def uniform(address, position):  # type: ignore[no-untyped-def]
     return np.float64(x >> np.uint64(11)) * 2.0**-53
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def truncate(logps, setting, top_p, top_k):  # type: ignore[no-untyped-def]
     """Set to -inf what lies outside the nucleus (Holtzman et al. 2020) or the top k of each row's setting."""
     for r in range(logps.shape[0]):
@@ -253,7 +261,7 @@ def truncate(logps, setting, top_p, top_k):  # type: ignore[no-untyped-def]
                 logps[r, order[i]] = -np.inf
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def cumulative(logps, sums):  # type: ignore[no-untyped-def]
     """sums[v] = mass of tokens 0..v; -inf has none."""
     total = 0.0
@@ -263,7 +271,7 @@ def cumulative(logps, sums):  # type: ignore[no-untyped-def]
         sums[v] = total
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def draw(sums, columns, u):  # type: ignore[no-untyped-def]
     """The first token whose cumulative mass exceeds u times the total."""
     target = u * sums[columns - 1]
@@ -277,7 +285,7 @@ def draw(sums, columns, u):  # type: ignore[no-untyped-def]
     return low
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def distinct(live, at, setting):  # type: ignore[no-untyped-def]
     """Rows of distinct (node, setting) among the live lanes: (row of each lane, a lane of each row)."""
     n = live.shape[0]
@@ -303,24 +311,26 @@ def distinct(live, at, setting):  # type: ignore[no-untyped-def]
     return row_of, first[:rows]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _distributions(live, at, setting, hidden, slot_of, head, columns, temperature):  # type: ignore[no-untyped-def]
-    """Log-probabilities [rows, V] of the distinct rows at their temperatures; the row of each lane; a lane of each row."""
+    """Log-probabilities [rows, V] of the distinct rows at their temperatures, and their entropies; the row of each lane; a lane of each row."""
     row_of, first = distinct(live, at, setting)
     rows = first.shape[0]
     gathered, logps = np.empty((rows, hidden.shape[1]), np.float32), np.empty((rows, columns), np.float32)
+    entropies = np.empty(rows, np.float32)
     for r in range(rows):
         gathered[r] = hidden[slot_of[at[first[r]]]]
     _logits(gathered, head, logps)
     for r in range(rows):
         t = temperature[setting[first[r]]]
         log_softmax_row(logps[r], columns, np.float32(1) / np.float32(t) if t > 0 else np.float32(1))
-    return logps, row_of, first
+        entropies[r] = entropy_row(logps[r], columns)
+    return logps, entropies, row_of, first
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _draw_all(  # type: ignore[no-untyped-def]
-    live, at, pos, limit, setting, address, token, logp, node, logps, masses, row_of, first, temperature, ends,
+    live, at, pos, limit, setting, address, token, logp, entropy, logps, entropies, masses, row_of, first, temperature, ends,
     tree_parent, tree_token, tree_depth, tree_table, tree_count, over,
 ):  # fmt: skip
     rows, columns = logps.shape
@@ -335,29 +345,42 @@ def _draw_all(  # type: ignore[no-untyped-def]
         p = pos[lane]
         v = best[r] if best[r] >= 0 else draw(sums[r], columns, uniform(address[lane], p))
         below = child(tree_parent, tree_token, tree_depth, tree_table, tree_count, at[lane], v)
-        token[lane, p], logp[lane, p], node[lane, p] = v, logps[r, v], below
+        token[lane, p], logp[lane, p], entropy[lane, p] = v, logps[r, v], entropies[r]
         at[lane], pos[lane] = below, p + 1
         over[i] = ends[v] or p + 1 >= limit[lane]
 
 
-@njit(cache=True)
-def _burst(most, live, state, path, pool, net, banks, head, temperature, ends, grown, stops, over, hit):  # type: ignore[no-untyped-def]
-    at, pos, limit, setting, address, token, logp, node = state
+@njit(cache=True, nogil=True)
+def _burst(most, live, state, path, pool, net, banks, head, temperature, ends, grown, stops, over, hit, gone):  # type: ignore[no-untyped-def]
+    at, pos, limit, setting, address, token, logp, entropy = state
     length, index, automaton_state, automaton = path
     which, following, complete = stops
-    n, columns, flat, nodes = live.shape[0], net[4].shape[0], index.ravel(), 0
+    n, columns, flat, nodes, drawn, left = live.shape[0], net[4].shape[0], index.ravel(), 0, 0, 0
     new, position, slot = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int32)
     start, count = np.empty(n, np.int64), np.empty(n, np.int64)
+    m = n
     for step in range(1, most + 1):
-        logps, row_of, first = _distributions(live, at, setting, banks[2], pool[0], head, columns, temperature)
+        now = live[:m]
+        logps, entropies, row_of, first = _distributions(now, at, setting, banks[2], pool[0], head, columns, temperature)
         _draw_all(
-            live, at, pos, limit, setting, address, token, logp, node, logps, logps, row_of, first, temperature, ends,
+            now, at, pos, limit, setting, address, token, logp, entropy, logps, entropies, logps, row_of, first, temperature, ends,
             grown[0], grown[1], grown[2], grown[3], grown[4], over,
         )  # fmt: skip
-        known = n if which < 0 else match(which, following, complete, live, automaton, automaton_state, token, pos, hit, over, 0)
-        if known < n or step == most or over.any():
-            return step, known, nodes
-        rows = step_on(live, at, length, grown[1], pool[0], pool[1], pool[2], pool[3], index, new, position, slot, start, count)
+        drawn += m
+        hit[:m] = False
+        known = m if which < 0 else match(which, following, complete, now, automaton, automaton_state, token, pos, hit, over, 0)
+        if known < m or step == most or 2 * (left + over[:m].sum()) >= n or pool[3][0] < m:
+            return drawn, step, nodes, m, known
+        kept = 0
+        for i in range(m):
+            if over[i]:
+                gone[0, left], gone[1, left] = now[i], hit[i]
+                left += 1
+            else:
+                live[kept] = now[i]
+                kept += 1
+        m = kept
+        rows = step_on(live[:m], at, length, grown[1], pool[0], pool[1], pool[2], pool[3], index, new, position, slot, start, count)
         nodes += rows
         for lo in range(0, rows, ROWS):
             up = min(rows, lo + ROWS)
@@ -365,4 +388,4 @@ def _burst(most, live, state, path, pool, net, banks, head, temperature, ends, g
                 net[0], net[1], net[2], net[3], net[4], net[5], net[6], net[7], banks[0], banks[1], banks[2],
                 new[lo:up], position[lo:up], slot[lo:up], flat, start[lo:up], count[lo:up],
             )  # fmt: skip
-    return most, n, nodes
+    return drawn, most, nodes, m, m

@@ -104,12 +104,12 @@ class TorchPlan:
         u = torch.as_tensor(uniforms(lanes.address[live], pos.astype(np.int64)), device=logps.device)
         row = torch.as_tensor(row_of, device=logps.device).long()
         token = draw(logps, row, u, greedy, top_p, top_k)
-        logp = logps[row, token].cpu().numpy()
+        logp, entropy = logps[row, token].cpu().numpy(), entropies(logps)[row].cpu().numpy()
         tokens = token.to(torch.int32).cpu().numpy()
         tree.room(len(live))
         arrays = (tree.parent, tree.token, tree.depth, tree.table, tree.count)
         below = np.array([child(*arrays, lanes.at[lane], t) for lane, t in zip(live, tokens)], np.int32)
-        lanes.token[live, pos], lanes.logp[live, pos], lanes.node[live, pos] = tokens, logp, below
+        lanes.token[live, pos], lanes.logp[live, pos], lanes.entropy[live, pos] = tokens, logp, entropy
         lanes.at[live], lanes.pos[live] = below, pos + 1
         return ends[tokens] | (pos + 1 >= lanes.limit[live])  # type: ignore[no-any-return]
 
@@ -123,12 +123,22 @@ class TorchPlan:
         """Final hidden states, float32 [n, D]."""
         return self.hidden[torch.as_tensor(slots, device=self.decoder.device).long()].float().cpu()
 
+    def banks(self, slots: NDArray[np.int32]) -> tuple[Tensor, Tensor]:
+        """Rotated keys, and values, [layers, n, key/value heads, head width] each."""
+        at = torch.as_tensor(slots, device=self.decoder.device).long()
+        return self.keys[:, at], self.values[:, at]
+
 
 def draw(logps: Tensor, row: Tensor, u: Tensor, greedy: Tensor, top_p: Tensor, top_k: Tensor) -> Tensor:
     """A token [n] for each draw u [n] in [0, 1), by the distribution and the settings of its row: logps [R, V], row [n], settings [R]."""
     sums = _truncate(logps.double().exp(), top_p, top_k).cumsum(-1)
     drawn = torch.searchsorted(sums[row], (u * sums[row, -1])[:, None], right=True)[:, 0].clamp_max(logps.shape[1] - 1)
     return drawn.where(~greedy[row], logps.argmax(-1)[row])
+
+
+def entropies(logps: Tensor) -> Tensor:
+    """The entropy of each row's distribution [R], nats."""
+    return -(logps.exp() * logps).nan_to_num().sum(-1)
 
 
 def _truncate(p: Tensor, top_p: Tensor, top_k: Tensor) -> Tensor:

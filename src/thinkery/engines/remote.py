@@ -22,6 +22,7 @@ import numpy as np
 
 from ..core.context import Context, Turn
 from ..core.errors import BadConfig, EngineError, PromptTooLong, ThinkeryError
+from ..core.reading import loads
 from ..core.rng import addresses
 from .tree import Tree
 from .work import Answer
@@ -33,6 +34,10 @@ AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)  # worth another try
 
 class Cancelled(Exception):
     """The call was given up."""
+
+
+class Garbled(EngineError):
+    """The server answered, but with something else than what was asked for."""
 
 
 class Call:
@@ -77,18 +82,19 @@ class Server:
     def __repr__(self) -> str:
         return f"Server({self.url})"
 
-    def call(self, path: str, body: Any = None, call: Call | None = None) -> Any:
-        """The JSON that a GET, or with a body a POST, brings back; tried again where that may help.
+    def call(self, path: str, body: Any = None, call: Call | None = None, read: Callable[[Any], Any] = lambda found: found) -> Any:
+        """What `read` makes of the JSON that a GET, or with a body a POST, brings back; tried again where that may help, as it may if `read`
+        raises Garbled.
 
         Raises BadConfig for a wrong key or address, PromptTooLong, EngineError with what the server says, Cancelled.
         """
         try:
-            return self._tries(path, body, call or Call())
+            return self._tries(path, body, call or Call(), read)
         finally:
             if call is None:  # alone, not one of many by the same thread
                 self.forget()
 
-    def _tries(self, path: str, body: Any, call: Call) -> Any:
+    def _tries(self, path: str, body: Any, call: Call, read: Callable[[Any], Any]) -> Any:
         problem, wait = "", 0.0
         for attempt in range(TRIES):
             if call.over.wait(wait):
@@ -100,7 +106,11 @@ class Server:
                 problem = f"{type(error).__name__} {error}".strip()
                 continue
             if status < 300:
-                return _parsed(text)
+                try:
+                    return read(_parsed(text))
+                except Garbled as error:
+                    problem = str(error)
+                    continue
             problem = f"status {status}: {said(text)}"
             if status not in AGAIN:
                 raise self._refusal(status, path, said(text))
@@ -150,7 +160,7 @@ class Server:
 def _parsed(text: str) -> Any:
     """What JSON says; other text as it is (some routes answer in plain words)."""
     try:
-        return json.loads(text)
+        return loads(text)
     except ValueError:
         return text
 
@@ -159,7 +169,7 @@ def said(text: str) -> str:
     """The message in an error's body, for people."""
     found: Any = text
     with contextlib.suppress(ValueError):
-        found = json.loads(text)
+        found = loads(text)
     for name in ("error", "message", "detail"):
         found = found.get(name) or found if isinstance(found, dict) else found
     return " ".join(str(found).split())[:300] or "no reason given"
@@ -174,17 +184,35 @@ class Remote:
 
     def __init__(self, server: Server, model: Any, at_once: int = AT_ONCE) -> None:
         self.server, self.model, self.at_once = server, model, at_once
-        self.loop: asyncio.AbstractEventLoop | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.wake: asyncio.Event | None = None
         self.todo: deque[Callable[[], None]] = deque()
         self.threads, self.lock = 0, threading.Lock()
+        self.root = Context.root(model.tokenizer)
+        self.calls: dict[int, Call] = {}
         self.begin()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop that solvers wait in. Without one nobody waits, so what is still under way is given up: it may cost money."""
+        return self._loop
+
+    @loop.setter
+    def loop(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        self._loop = loop
+        if loop is None:
+            with self.lock:
+                self.todo.clear()
+            for call in self.calls.values():
+                call.abort()
+            self.calls.clear()
 
     def begin(self) -> None:
         """Empty tree, empty counters. Nothing may be live."""
         self.tree = Tree()
+        self.root.release()
         self.root = Context.root(self.model.tokenizer)
-        self.calls: dict[int, Call] = {}
+        self.calls = {}
         self.stats = {"asks": 0, "tokens": 0, "cancelled": 0}
 
     @property

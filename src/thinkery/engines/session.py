@@ -79,11 +79,12 @@ class Session:
         role: str = "policy",
     ) -> Awaitable[Turn]:
         """Have `role` write after the context: an awaitable Turn."""
-        s, engine = self.sampling, self._of(role)
+        s, engine = self.sampling, self.engine if self.cast is None else self._of(role)
         if self.script is not None:
             return self._recite(context, s.stop if stop is None else tuple(stop), role)
-        place = context if type(context) is Context else self.context(context, role)
-        if not engine.model.tokenizer.same(place.codec):
+        model = engine.model
+        place = context if type(context) is Context else model.context(engine.root, context)
+        if place.codec is not model.tokenizer and not model.tokenizer.same(place.codec):
             raise EngineError(
                 f"the context was written for another tokenizer than that of {role!r}: start from model.context(text, role={role!r})"
             )
@@ -145,7 +146,10 @@ class Session:
         return engine.score(self.context(context, role), engine.model.tokenizer.encode(text))
 
     def look(self, context: str | Question | Context, what: Sequence[str], role: str = "policy") -> dict[str, torch.Tensor]:
-        """Values inside the model over a context ("hidden" [n, D], "logprobs" [n, V]). Raises EngineError for what it lacks."""
+        """Values inside the model over a context: "hidden" [n, D], "logprobs" [n, V], the last position's "attention" [layers, n].
+
+        Raises EngineError for what it lacks.
+        """
         return self._of(role).look(self.context(context, role), what)
 
     def branch(self, i: int) -> Session:
@@ -155,20 +159,22 @@ class Session:
             found = self._branches[i] = Session(self.engine, address(self.base, "branch", i), self.sampling, self.cast)
         return found
 
-    def close(self) -> None:
-        """Cancel what is still being written: how far it came by the end of the others' work would depend on them."""
-        for asked in self._asked:
-            if type(asked) is not Turn and not asked.done():
-                asked.cancel()
-        for branch in self._branches.values():
-            branch.close()
-
     def rng(self, *parts: int | str) -> Stream:
         """Draws of the solver's own, addressed within this branch."""
         return Stream(address(self.base, "solver", *parts))
 
-    @property
-    def turns(self) -> list[Turn]:
-        """What was written: the trunk in the order asked, then each branch. Asks that never came back (cancelled) are left out."""
-        own = [t for t in [x if type(x) is Turn else x.turn for x in self._asked] if t is not None]
-        return own + [t for i in sorted(self._branches) for t in self._branches[i].turns] if self._branches else own
+    def close(self) -> list[Turn]:
+        """What was written: the trunk in the order asked, then each branch; without asks that never came back.
+
+        What is still being written is cancelled: how far it came by the end of the others' work would depend on them.
+        """
+        turns: list[Turn] = []
+        for asked in self._asked:
+            turn = asked if type(asked) is Turn else asked.turn
+            if turn is None:
+                asked.cancel()
+            else:
+                turns.append(turn)
+        for i in sorted(self._branches):
+            turns += self._branches[i].close()
+        return turns

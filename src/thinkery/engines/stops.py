@@ -30,7 +30,7 @@ class Stops:
         return next(self.index[text[i:]] for i in range(len(text) + 1) if text[i:] in self.index)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def match(which, following, complete, live, stops, state, token, pos, hit, over, begin):  # type: ignore[no-untyped-def]
     """Move each lane of the automaton `which` by its last token; `hit` and `over` where a stop string is complete.
 

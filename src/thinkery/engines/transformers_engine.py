@@ -25,7 +25,7 @@ from ..models.foreign import ForeignDecoder, as_foreign
 from ..models.layout import rectangle
 from ..models.model import Model
 from .base import check_begun, check_setting, too_long
-from .plan_torch import draw
+from .plan_torch import draw, entropies
 from .stops import Stops
 from .tree import Tree
 from .work import Answer
@@ -47,12 +47,14 @@ class _Ask:
     answer: Answer
     ids: list[int] = field(default_factory=list)
     logp: list[float] = field(default_factory=list)
+    entropy: list[float] = field(default_factory=list)
     state: int = 0
 
-    def write(self, token: int, logp: float, ends: frozenset[int]) -> str:
+    def write(self, token: int, logp: float, entropy: float, ends: frozenset[int]) -> str:
         """Take a token; "stop" or "length" where the turn is over by it, else nothing."""
         self.ids.append(token)
         self.logp.append(logp)
+        self.entropy.append(entropy)
         if self.stops is not None:
             if self.stops.next[self.state, token] < 0:
                 self.stops.learn(self.state, token)
@@ -88,7 +90,7 @@ class TransformersEngine:
         self.loop: asyncio.AbstractEventLoop | None = None
         self.wake: asyncio.Event | None = None
         self.stops: dict[tuple[str, ...], Stops] = {}
-        self.planned = -1
+        self.planned, self.root = -1, Context.root(model.tokenizer)
         self.reset()
 
     def reset(self) -> None:
@@ -99,6 +101,7 @@ class TransformersEngine:
             self.decoder = as_foreign(self.model)
         self.planned = self.model.decoder.version
         self.tree = Tree()
+        self.root.release()
         self.root = Context.root(self.model.tokenizer)
         self.queue: list[_Ask] = []
         self.cohorts: list[_Cohort] = []
@@ -200,22 +203,22 @@ class TransformersEngine:
     def _token(self, cohort: _Cohort) -> None:
         """One token for every row; rows that are over leave."""
         ends, asks = self.model.tokenizer.ends, cohort.asks
-        tokens, logps = self._sample(cohort)
+        tokens, logps, entropy = self._sample(cohort)
         self.stats["tokens"] += len(asks)
         kept = []
-        for row, (ask, token, logp) in enumerate(zip(asks, tokens, logps)):
-            ended = ask.write(token, logp, ends)
+        for row, ask in enumerate(asks):
+            ended = ask.write(tokens[row], logps[row], entropy[row], ends)
             if not ended:
                 kept.append(row)
             elif not ask.answer.done():
-                ids, values = tuple(ask.ids), np.array(ask.logp, np.float32)
-                ask.answer.give(Turn(ask.context, ask.role, self.model.writer, ask.setting[0], ended, ids, values))
+                ids, values, unsure = tuple(ask.ids), np.array(ask.logp, np.float32), np.array(ask.entropy, np.float32)
+                ask.answer.give(Turn(ask.context, ask.role, self.model.writer, ask.setting[0], ended, ids, values, entropy=unsure))
         self._keep(cohort, kept)
         if kept:
             cohort.hidden = self._extend(cohort.cache, [[ask.ids[-1]] for ask in cohort.asks])
 
-    def _sample(self, cohort: _Cohort) -> tuple[list[int], list[float]]:
-        """A token and its log-probability for each row."""
+    def _sample(self, cohort: _Cohort) -> tuple[list[int], list[float], list[float]]:
+        """A token, its log-probability and the entropy it was drawn at, for each row."""
         device = cohort.hidden.device
         column = lambda values, dtype: torch.tensor(values, dtype=dtype, device=device)
         temperature, top_p, top_k = zip(*(ask.setting for ask in cohort.asks))
@@ -225,7 +228,7 @@ class TransformersEngine:
         u = uniforms(np.array([ask.address for ask in cohort.asks]), np.array([len(ask.ids) for ask in cohort.asks]))
         rows = torch.arange(len(logps), device=device)
         token = draw(logps, rows, torch.as_tensor(u, device=device), greedy, column(top_p, torch.float64), column(top_k, torch.int64))
-        return token.tolist(), logps[rows, token].tolist()
+        return token.tolist(), logps[rows, token].tolist(), entropies(logps).tolist()
 
     @staticmethod
     def _keep(cohort: _Cohort, rows: list[int]) -> None:

@@ -7,6 +7,7 @@ a parent's id is smaller than its children's. Engine and learner share one Tree 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -62,11 +63,18 @@ class Tree:
         context._place = (self, node)
         return node
 
-    def nodes(self, turn: Turn) -> NDArray[np.int32]:
-        """The nodes of a turn's tokens: free when the engine that sampled it used this tree."""
-        if turn._nodes is not None and turn._nodes[0] is self:
-            return turn._nodes[1]
-        return self.insert(self.place(turn.context), turn.ids)
+    def last(self, turn: Turn) -> int:
+        """The node of a turn's last token: known when the engine that sampled it used this tree."""
+        if turn._place is not None and turn._place[0] is self:
+            return turn._place[1]
+        return int(self.insert(self.place(turn.context), turn.ids)[-1])
+
+    def nodes(self, turns: Sequence[Turn], width: int) -> NDArray[np.int32]:
+        """The nodes of each turn's tokens, and -1 after them: [turns, width]. No turn is empty."""
+        last, n = np.array([self.last(t) for t in turns], np.int32), np.array([t.n for t in turns], np.int32)
+        out = np.full((len(turns), width), -1, np.int32)
+        climb_all(self.parent, last, n, out)
+        return out
 
     def path(self, node: int) -> NDArray[np.int32]:
         """The nodes from the first token to `node`."""
@@ -75,7 +83,7 @@ class Tree:
         return out
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _slot(parent, token, mask):  # type: ignore[no-untyped-def]
     h = np.uint64(parent) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(token) * np.uint64(0xBF58476D1CE4E5B9)
     h ^= h >> np.uint64(29)
@@ -83,7 +91,7 @@ def _slot(parent, token, mask):  # type: ignore[no-untyped-def]
     return np.int64((h ^ h >> np.uint64(32)) & np.uint64(mask))
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _rebuild(parent, token, table, count):  # type: ignore[no-untyped-def]
     mask = table.shape[0] - 1
     for node in range(1, count):
@@ -93,7 +101,7 @@ def _rebuild(parent, token, table, count):  # type: ignore[no-untyped-def]
         table[at] = node
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def child(parent, token, depth, table, count, node, content):  # type: ignore[no-untyped-def]
     """The child of `node` with this content, made if missing; room must be there."""
     mask = table.shape[0] - 1
@@ -110,7 +118,7 @@ def child(parent, token, depth, table, count, node, content):  # type: ignore[no
     return new
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def insert_path(parent, token, depth, table, count, node, contents, out):  # type: ignore[no-untyped-def]
     """`child` along a sequence of contents."""
     for i in range(contents.shape[0]):
@@ -118,9 +126,16 @@ def insert_path(parent, token, depth, table, count, node, contents, out):  # typ
         out[i] = node
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def climb(parent, node, out):  # type: ignore[no-untyped-def]
     """Fill `out` with the path to `node`, from its end."""
     for i in range(out.shape[0] - 1, -1, -1):
         out[i] = node
         node = parent[node]
+
+
+@njit(cache=True, nogil=True)
+def climb_all(parent, tips, lengths, out):  # type: ignore[no-untyped-def]
+    """Fill the beginning of each row of `out` with the last nodes of a path."""
+    for r in range(tips.shape[0]):
+        climb(parent, tips[r], out[r, : lengths[r]])

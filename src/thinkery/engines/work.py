@@ -48,7 +48,7 @@ class Answer(asyncio.Future[Turn]):
     __slots__ = ("engine", "turn", "work")
 
     def __init__(self, engine: Any, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        super().__init__(loop=loop)
+        asyncio.Future.__init__(self, loop=loop)
         self.engine = engine
         self.work: Work | None = None
         self.turn: Turn | None = None
@@ -125,7 +125,7 @@ class Work(asyncio.Future[Any]):
     __slots__ = ("cancels", "context", "coroutine", "driver", "index", "throw", "waiting")
 
     def __init__(self, coroutine: Any, driver: Driver, index: int) -> None:
-        super().__init__(loop=driver.loop)
+        asyncio.Future.__init__(self, loop=driver.loop)
         self.coroutine, self.driver, self.index = coroutine, driver, index
         self.context = copy_context()
         self.waiting: asyncio.Future[Any] | None = None
@@ -226,6 +226,8 @@ async def drive(coroutines: Iterable[Awaitable[Any]], engines: Sequence[Decoding
     finally:
         for work in driver.works:
             if not work.done():
+                if work.waiting is not None:
+                    work.waiting.add_done_callback(_passed_over)
                 work.coroutine.close()
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()  # what a solver left running
@@ -233,6 +235,12 @@ async def drive(coroutines: Iterable[Awaitable[Any]], engines: Sequence[Decoding
             engine.loop = engine.wake = None
         if collecting:
             gc.enable()
+
+
+def _passed_over(future: asyncio.Future[Any]) -> None:
+    """Nobody waits for it any more: its exception is not news."""
+    if not future.cancelled():
+        future.exception()
 
 
 async def _pump(driver: Driver, engines: Sequence[Decoding]) -> None:
@@ -264,7 +272,10 @@ def result(coroutine: Coroutine[Any, Any, T]) -> T:
     """What a coroutine returns, from plain code."""
     try:
         asyncio.get_running_loop()
+        running = True
     except RuntimeError:
+        running = False
+    if not running:  # outside of the except: it is no part of what may be raised below
         return _runner(os.getpid()).run(coroutine)
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, coroutine).result()

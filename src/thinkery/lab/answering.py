@@ -20,9 +20,14 @@ def address(model: object) -> TypeGuard[str]:
     return isinstance(model, str | Path) and "://" in str(model)
 
 
-def answering(model: Model | str, served: str | None, thinking: str, system: str, engine: str) -> Engine:
-    """What decodes: an engine for a loaded model, or for the model `served` at an address. Raises InputError for what does not fit."""
+def answering(model: Model | str, served: str | None, thinking: str, system: str, engine: str, budget: int | None = None) -> Engine:
+    """What decodes: an engine for a loaded model, or for the model `served` at an address, which may bill `budget` tokens.
+
+    Raises InputError for what does not fit.
+    """
     if isinstance(model, Model):
+        if budget is not None:
+            raise InputError(f"--budget {budget} limits what a server may bill; a model that is loaded here costs nothing")
         if served is not None:
             raise InputError(f"--served {served} names a model on a server; give its address with --model http://HOST:PORT/v1")
         return engine_of(spoken_to(model, thinking, system), engine)
@@ -30,7 +35,9 @@ def answering(model: Model | str, served: str | None, thinking: str, system: str
         raise InputError(f"--engine {engine} decodes for a model folder; {model} is a server and does that by itself")
     if thinking != "auto":
         raise InputError(f"--thinking {thinking} needs the model's chat template, which {model} keeps for itself; set it there")
-    return OpenAIEngine(model, served, system)
+    if budget is not None and budget < 1:
+        raise InputError(f"a budget of {budget} tokens: give at least 1, or none")
+    return OpenAIEngine(model, served, system, budget=budget)
 
 
 def tell_engine(model: object, engine: str, listen: Listener) -> None:

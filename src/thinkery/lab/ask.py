@@ -17,6 +17,7 @@ from ..engines.work import Answer
 from ..engines.work import run as run_solvers
 from ..models.model import Model
 from ..solvers import solver as solver_named
+from ..tools.tool import Toolbox
 from .answering import answering
 
 Watch = Callable[[list[tuple[Answer, Turn]]], None]
@@ -55,6 +56,7 @@ def ask(
     engine: str = "auto",
     served: str | None = None,
     watch: Watch | None = None,
+    tools: Toolbox | None = None,
 ) -> Asked:
     """Have a model (or a server, by its address) answer a question by a solver; thinking, system, engine and served as in `evaluate`.
 
@@ -67,9 +69,9 @@ def ask(
     if isinstance(decoding, LocalEngine):
         decoding.watch = watch
     session, began = Session(decoding, address(seed, "ask"), Sampling(max_tokens, temperature)), time.monotonic()
-    (reply,) = run_solvers([solver_named(solver)(session, Question(question), None)], [decoding])
+    (reply,) = run_solvers([solver_named(solver)(session, Question(question), tools)], [decoding])
     if isinstance(reply, ThinkeryError):
         raise reply
     if isinstance(reply, BaseException):
         raise SolverError(f"the solver {solver!r} raised {type(reply).__name__}: {reply}") from reply
-    return Asked(reply, session.turns, time.monotonic() - began)
+    return Asked(reply, session.close(), time.monotonic() - began)

@@ -19,6 +19,7 @@ from ..tools.python import encodable
 from ..tools.workers import CheckFailed, call
 from .evaluation import wilson
 from .hostile import HOSTILE, SEVERAL
+from .notebook import grid, sheet
 from .rewrites import OPEN, demonstrations, guessed, kind_of, near_misses, rewrites, same_text
 from .text import one_line
 
@@ -102,6 +103,20 @@ class Audit:
         rates = {k: getattr(self, k).to_dict() for k in ("gold", "hostile", "false_negatives", "false_positives")}
         rest = {k: getattr(self, k) for k in ("task", "verifier", "problems", "calls", "calls_per_second", "passed", "faults")}
         return {**rest, **rates, "broken": dict(self.broken)}
+
+    def __repr__(self) -> str:
+        return f"{self.task}: " + ("no fault was found" if self.passed else "; ".join(f"the verifier {fault}" for fault in self.faults))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        rates = {
+            "gold answers refused": self.gold,
+            "other right answers refused": self.false_negatives,
+            "wrong answers paid": self.false_positives,
+            "hostile replies paid": self.hostile,
+        }
+        rows = [[name, str(r.errors), str(r.n), "; ".join(r.examples)] for name, r in rates.items()]
+        return sheet(repr(self), grid([["tried", "errors", "of", "such as"], *rows]))
 
 
 def audit(

@@ -13,10 +13,10 @@ import torch
 from ..core.errors import EngineError
 
 T = TypeVar("T")
-Tick = Callable[[float], None]  # hears the share done
+Tick = Callable[[Any], None]  # hears how far a work has come
 
 
-def beside(works: Sequence[Callable[[Tick], T]], jobs: int, tick: Callable[[int, float], None]) -> Iterator[tuple[int, T]]:
+def beside(works: Sequence[Callable[[Tick], T]], jobs: int, tick: Callable[[int, Any], None]) -> Iterator[tuple[int, T]]:
     """Do all works, at most `jobs` at once; yields (which, result) as each ends. `tick` hears which one has come how far.
 
     What a work raises is raised here, and the others are stopped, as they are when the caller stops early or dies.

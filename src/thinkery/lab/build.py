@@ -75,7 +75,10 @@ def build(
     recipe = Recipe((imitation(steps or of.steps, STYLES, of.problems, of.shards),))
     about = {"method": "sft", "task": task.name, "model": size, "seed": seed, "size": size, "config": {"steps": steps or of.steps}}
     run = Run(folder.with_name(f"{folder.name}.build"), about, resume=True)
-    drive(Learning(recipe, Setting(task, seed=seed), model, workers), run, listen, CHECKPOINT_S, lambda stage, metrics: None)
+    try:
+        drive(Learning(recipe, Setting(task, seed=seed), model, workers), run, listen, CHECKPOINT_S, lambda stage, metrics: None)
+    finally:
+        run.close()
     model.save(folder, torch.bfloat16)
     shutil.rmtree(run.folder)
     listen(Event("saved", {"path": str(folder), "what": "model"}))

@@ -7,15 +7,16 @@ import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import BadModel, InputError, MissingExtra, RunError, ThinkeryError
+from ..core.reading import loads
 from ..models.adapters import FILES, read_adapter
 from . import catalogue
 from .export import export, model_folder
-from .report import read_lines, read_run
+from .report import parts, read_run
+from .store import metrics_of
 from .text import duration, markdown_table, one_line, percent
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -126,7 +127,7 @@ def _base(folder: Path, about: Mapping[str, Any], adapter: bool) -> str:
     named = [str(about.get("model", ""))]
     for path, key in ((folder / FILES[0], "base_model_name_or_path"), (Path(named[0]) / "config.json", "_name_or_path")):
         if path.is_file():
-            named.append(str(json.loads(path.read_text("utf-8")).get(key, "")))
+            named.append(str(loads(path.read_text("utf-8")).get(key, "")))
     return next((name for name in named if _on_hub(name)), "")
 
 
@@ -197,21 +198,8 @@ def _accuracy(about: Mapping[str, Any]) -> str:
 
 def _curve(run: Path) -> str:
     """Means over parts of the training, a few rows."""
-    lines = read_lines(run / "metrics.jsonl")
-    columns = [c for c in COLUMNS if any(c in line for line in lines)]
-    if not lines or not columns:
-        return ""
-    cuts = [round(i * len(lines) / min(ROWS, len(lines))) for i in range(min(ROWS, len(lines)) + 1)]
-    rows = []
-    for low, high in pairwise(cuts):
-        part = lines[low:high]
-        shown = lambda c, part=part: [x[c] for x in part if isinstance(x.get(c), int | float)]
-        rows.append((f"{part[0]['step']}–{part[-1]['step']}", *(_mean(shown(c)) for c in columns)))
-    return "## Curve\n\nMeans over the steps.\n\n" + _table(("steps", *columns), rows)
-
-
-def _mean(values: Sequence[float]) -> str:
-    return f"{sum(values) / len(values):.3g}" if values else "—"
+    head, *rows = parts(metrics_of(run), COLUMNS, ROWS) or [[]]
+    return "## Curve\n\nMeans over the steps.\n\n" + _table(head, rows) if rows else ""
 
 
 def _claims(about: Mapping[str, Any]) -> str:
@@ -221,7 +209,7 @@ def _claims(about: Mapping[str, Any]) -> str:
         path = EVIDENCE / f"{Path(name).stem}.json"
         verdict = "not measured"
         if path.is_file():
-            found = json.loads(path.read_text("utf-8"))
+            found = loads(path.read_text("utf-8"))
             scale = f" (scale: {_cell(found['scale'])})" if found.get("scale") else ""
             verdict = f"{_cell(found.get('verdict', 'not measured'))}{scale}"
         lines.append(f"- {_cell(name)}: {verdict}")

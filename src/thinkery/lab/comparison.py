@@ -12,6 +12,7 @@ from typing import Any
 from .evaluation import Evaluation, wilson
 from .interactions import Interaction, interactions
 from .metrics import brier, ece, majority, pass_at_k
+from .notebook import grid, paragraphs, sheet
 from .statistics import ALPHA, Difference, EProcess, detectable, holm, paired, t_interval, threshold
 from .text import duration, percent
 
@@ -236,11 +237,17 @@ class Comparison:
         """The start and the arms alone: method, seeds, accuracy, interval."""
         return [row[:4] for row in self.rows()[1:]]
 
-    def table(self) -> str:
-        """The table as text, in two parts that fit a terminal."""
+    def table(self, width: int = 100) -> str:
+        """The table as text, in as many parts as a terminal of so many columns takes."""
         rows = self.rows()
-        cut = len(rows[0]) - len(COLUMNS)
-        return "\n\n".join(aligned(part) for part in ([row[:cut] for row in rows], [row[:1] + row[cut:] for row in rows]))
+        first, *columns = zip(*rows)
+        wide = lambda part: sum(max(map(len, column)) + 2 for column in part) - 2
+        parts = [[first, columns[0]]]
+        for column in columns[1:]:
+            if wide([*parts[-1], column]) > width:
+                parts.append([first])
+            parts[-1].append(column)
+        return "\n\n".join(aligned(list(zip(*part))) for part in parts)
 
     def finding(self) -> list[str]:
         """What was found, in the fewest sentences: which arm leads, and which differences are real."""
@@ -297,16 +304,22 @@ class Comparison:
                 open_.append(f"{pair.a} and {pair.b}")
                 continue
             d, (better, worse) = pair.difference, (pair.a, pair.b) if pair.difference.mean > 0 else (pair.b, pair.a)
-            low, high = sorted((abs(d.low), abs(d.high)))
-            out.append(
-                f"Real: {better} is better than {worse} by {100 * abs(d.mean):.1f} points (95 % interval {100 * low:.1f} to {100 * high:.1f})."
-            )
+            least, most = sorted((abs(d.low), abs(d.high)))
+            out.append(f"Real: {better} is better than {worse} by {100 * abs(d.mean):.1f} points (95 % interval {span(least, most)}).")
         if open_:
             out.append(f"Not told apart: {', '.join(open_)}. That is no finding that they are equal.")
         least = self.detectable()
         if least >= 1:
             return [*out, "So few seeds and problems find no difference reliably."]
         return [*out, f"A true difference of {100 * least:.1f} points or more would be found four times in five."]
+
+    def __repr__(self) -> str:
+        return "\n\n".join([self.table(), *self.words()])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        rows = [row[:-1] for row in self.rows()]  # without the time, which is another one every time
+        return sheet(f"{', '.join(arm.method for arm in self.arms)} on {self.about['task']}", grid(rows), paragraphs(self.words()))
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values; what is infinite or was not measured is None."""

@@ -11,7 +11,8 @@ from .compare import carry_out
 from .comparison import Arm, Comparison
 from .comparison_page import replies
 from .design import Design, prepare
-from .events import Listener, silent
+from .events import Listener
+from .notebook import shown
 from .text import one_line, percent
 
 METHODS = ("sft", "reinforce", "grpo")  # worked replies to imitate; rewards; rewards against those of the same problem's other replies
@@ -45,7 +46,7 @@ def demo(out: str | Path | None = None, listen: Listener | None = None, n: int =
     `settings` are those of `Design`, in place of the demo's own. Called again with the same folder it does what is missing.
     """
     folder = Path(out) if out is not None else Path("runs") / f"demo-{time.strftime('%Y%m%d-%H%M%S')}"
-    found = carry_out(prepare(Design(methods=METHODS, out=folder, n=n, seeds=seeds, **SETTINGS | settings)), listen or silent)
+    found = carry_out(prepare(Design(methods=METHODS, out=folder, n=n, seeds=seeds, **SETTINGS | settings)), shown(listen))
     best = max(found.arms, key=lambda arm: arm.accuracy)
     return DemoResult(found.start.accuracy, best.accuracy, found.about["n"], folder / "compare.html", _story(found, best))
 

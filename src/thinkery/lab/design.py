@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import BadConfig, BadData, BadModel, InputError
+from ..core.reading import loads
 from ..learning.recipe import Recipe, Setting
 from ..tasks import Task
 from . import catalogue, fitness
@@ -20,8 +21,8 @@ from .memory import Memory, job_of
 from .plan import GIB, Plan, fit
 from .plan import plan as plan_of
 from .recipes import recipe_for
-from .report import read_lines
 from .statistics import seeds_needed
+from .store import metrics_of, seconds_of
 from .text import duration
 
 SAMPLED = 64  # problems with several replies at temperature 1, at most
@@ -284,7 +285,7 @@ def _matching(p: Prepared) -> None:
             raise BadConfig(f"{p.folder} is not empty and holds no comparison; choose another --out")
         return
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise BadData(path, f"not valid JSON ({error}); the comparison cannot go on") from error
     for key, value in json.loads(json.dumps(p.about)).items():
@@ -300,7 +301,7 @@ def label(method: str) -> str:
 def read(path: Path) -> Measured | None:
     """What was measured, if it was. Raises BadData for a file that cannot be read."""
     try:
-        return Measured(**json.loads(path.read_text(encoding="utf-8")))
+        return Measured(**loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError) as error:
@@ -310,9 +311,9 @@ def read(path: Path) -> Measured | None:
 def curve(run: Path) -> list[tuple[float, float, float]]:
     """Training accuracy over a run: tokens sampled and seconds by then, accuracy of the step."""
     tokens = seconds = 0.0
-    spent = {t["step"]: t["seconds"] for t in read_lines(run / "timing.jsonl")}
+    spent = seconds_of(run)
     out = []
-    for m in read_lines(run / "metrics.jsonl"):
+    for m in metrics_of(run):
         tokens, seconds = tokens + m["tokens"], seconds + spent.get(m["step"], 0.0)
         if m.get("accuracy") is not None:
             out.append((tokens, seconds, float(m["accuracy"])))

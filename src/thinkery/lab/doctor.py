@@ -7,35 +7,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from ..core.context import Context
 from ..core.errors import Diagnosis, InputError
 from ..core.records import Reply, Rollout
 from ..core.rng import rng
 from ..learning.recipe import Stage
+from ..learning.select import everything
 from ..models.model import Model
 from ..tasks import Task
+from . import beforehand, first_step
+from .finding import ENOUGH, Finding
 from .text import one_line
 
 GOLD = 16  # problems whose gold answer is checked
-ENOUGH = 8  # rollouts below which nothing is said about shares
 AGREE = {"float64": 1e-6, "float32": 1e-3, "bfloat16": 0.1, "float16": 0.05}  # nats a token, sampler against learner, on average
-
-
-@dataclass(frozen=True)
-class Finding:
-    """check: its name; level: fine, note, warning or fatal; seen: the facts; advice: what to do."""
-
-    check: str
-    level: str
-    seen: str
-    advice: str = ""
-
-    @property
-    def text(self) -> str:
-        """In one line."""
-        return f"{self.check}: {self.seen}{' -> ' + self.advice if self.advice else ''}"
 
 
 def before(model: Model, task: Task, stage: Stage, seed: int = 0) -> list[Finding]:
@@ -43,18 +29,21 @@ def before(model: Model, task: Task, stage: Stage, seed: int = 0) -> list[Findin
     what the chat template does.
     """
     known = [Finding("task", "warning", found) for found in task.findings]
+    known += beforehand.look(model, task, stage, seed)
     return [*known, *_gold(model, task, seed), *_room(model, task, stage, seed), *_prompt(model, task, seed), _template(model)]
 
 
-def after(rollouts: Sequence[Rollout], metrics: Mapping[str, float], stage: Stage, model: Model) -> list[Finding]:
-    """What the first step shows: verifier errors, cut-off and unreadable replies, groups without signal, constant rewards, and whether
-    the learner finds the sampler's log-probabilities.
+def after(
+    rollouts: Sequence[Rollout], metrics: Mapping[str, float], stage: Stage, model: Model, learnt: first_step.Learnt | None = None
+) -> list[Finding]:
+    """What the first step shows: verifier errors, cut-off and unreadable replies, groups without signal, constant rewards, whether
+    the learner finds the sampler's log-probabilities, and, with what was learnt from it, all that `first_step` looks at.
     """
     found = [*_errors(rollouts), *_agreement(metrics, stage, model)]
     valid = [r for r in rollouts if r.error is None and r.reply is not None]
     if stage.source == "task" and len(valid) >= ENOUGH:
-        found += [*_endings(valid, stage), *_signal(valid, metrics), *_parts(valid)]
-    return found
+        found += [*_endings(valid, stage), *_signal(stage, metrics), *_parts(valid)]
+    return found + first_step.look(rollouts, learnt, stage)
 
 
 def stop(found: Sequence[Finding]) -> None:
@@ -211,25 +200,33 @@ def _endings(valid: Sequence[Rollout], stage: Stage) -> list[Finding]:
     return found
 
 
-def _signal(valid: Sequence[Rollout], metrics: Mapping[str, float]) -> list[Finding]:
-    """Groups whose samples differ in reward are all that a group baseline learns from."""
+def _signal(stage: Stage, metrics: Mapping[str, float]) -> list[Finding]:
+    """Groups whose samples differ in reward are all that a group baseline learns from; who imitates what was selected needs none."""
     mixed = metrics.get("mixed")
     if mixed is None:
         return []
     if mixed > 0:
         return [Finding("signal", "fine", f"{mixed:.0%} of the groups have samples that differ in reward")]
     accuracy = metrics.get("accuracy")
+    if stage.select is not everything and metrics.get("trained_tokens"):
+        return [Finding("signal", "fine", "what was selected is learnt from, though its samples do not differ in reward")]
     where = "" if accuracy is None else ", all wrong" if accuracy == 0 else ", all right" if accuracy == 1 else ""
     advice = "harder problems" if accuracy == 1 else "easier problems, more samples a problem, or a warm start (thinkery train sft …)"
     return [Finding("signal", "warning", f"in the first step no group has samples that differ in reward{where}", advice)]
 
 
 def _parts(valid: Sequence[Rollout]) -> list[Finding]:
-    """Parts of the reward that never vary push nothing."""
-    names = sorted({name for r in valid for name in r.rewards})
-    still = [n for n in names if n != "correct" and len({r.rewards.get(n) for r in valid}) == 1]
-    if not still:
-        return []
-    return [
-        Finding("reward parts", "warning", f"{', '.join(still)} never varied in the first step", "a part that is constant teaches nothing")
-    ]
+    """Parts of the reward that never vary push nothing. One that is 0 may be a punishment that nobody has earned."""
+    found: dict[str, set[float | None]] = {}
+    for r in valid:
+        for name, value in r.rewards.items():
+            found.setdefault(name, set()).add(value)
+    still = {name: values for name, values in sorted(found.items()) if name != "correct" and len(values) == 1}
+    paid, idle = [n for n, v in still.items() if v != {0.0}], [n for n, v in still.items() if v == {0.0}]
+    out = []
+    if paid:
+        seen = f"{', '.join(paid)} never varied in the first step"
+        out.append(Finding("reward parts", "warning", seen, "a part that is constant teaches nothing"))
+    if idle:
+        out.append(Finding("reward parts", "note", f"{', '.join(idle)} paid and cost nothing in the first step"))
+    return out

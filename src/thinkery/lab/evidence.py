@@ -23,9 +23,11 @@ from ..learning.checkpoint import storage, write_json
 from ..learning.recipe import Recipe, Setting
 from ..learning.rewards import shuffled
 from . import catalogue
+from .again import same
 from .beside import beside
 from .claims import Claim, Judgement, judge
-from .events import Event, Listener, silent
+from .events import Event, Listener, begin, of_arm, running
+from .notebook import grid, paragraphs, sheet, shown
 from .parts import NUMERICS, described, digest, own
 from .recipes import configured, recipe_of
 from .run import versions
@@ -34,6 +36,17 @@ from .verdicts import content, evidence_folder, parts, placed, read, stale
 
 SCHEMA = 1
 REDUCED = 0.5  # of the problems that a claim asks for
+
+
+class Checked(dict[str, Any]):
+    """What evidence/ID.json holds, as a notebook shows it."""
+
+    def _repr_html_(self) -> str:
+        kinds = [row for kind in ("comparisons", "mechanism", "controls") for row in self[kind]]
+        number = lambda row, key: f"{row[key]:.3f}" if key in row else ""
+        rows = [[row["role"], row["verdict"], row["text"], *(number(row, k) for k in ("a", "b", "effect", "low", "high"))] for row in kinds]
+        heads = ["role", "verdict", "comparison", "a", "b", "effect", "from", "to"]
+        return sheet(f"{self['method']}: {self['verdict']}", paragraphs([self["line"]]), grid([heads, *rows]))
 
 
 @dataclass(frozen=True)
@@ -151,15 +164,15 @@ def check(
     pilot: bool = False,
     jobs: int | None = None,
     folder: Path | None = None,
-    listen: Listener = silent,
-) -> dict[str, Any]:
+    listen: Listener | None = None,
+) -> Checked:
     """Run a claim's arms side by side, seed by seed, and judge it. What was run before is not run again.
 
     `jobs`: arms at once, each in a process of its own; None: as many as there are processors. `pilot`: seeds for setting it up; nothing
     is written. `reduced`: half of the test problems. Returns what evidence/ID.json holds.
     Raises BadConfig where a confirmatory run is not frozen as it is.
     """
-    it = subject(name, folder)
+    it, listen = subject(name, folder), shown(listen)
     claim, wanted = it.claim, seeds or (min(3, it.claim.seeds) if pilot else it.claim.seeds)
     if not 1 <= wanted <= claim.most:
         raise BadConfig(f"{wanted} seeds: the claim allows 1 to {claim.most}")
@@ -168,12 +181,15 @@ def check(
     before = read(it.evidence) if not pilot and it.evidence.is_file() else None
     problems = round(claim.problems * REDUCED) if reduced else claim.problems
     numbers = seeds_of(wanted, "pilot" if pilot else "confirmatory", fixed["revision"])
-    trials = _trials(it, numbers, problems, jobs or cores(), listen)
+    names = list(dict.fromkeys([*(c.metric for c in claim.comparisons), "accuracy", "tokens"]))
+    listen(begin("check", f"{it.id}: {claim.primary}"))
+    listen(Event("arms", {"arms": it.arms, "seeds": wanted, "metrics": names}))
+    trials = _interruptible(it, numbers, problems, jobs or cores(), listen)
     done = len(trials[claim.baseline])
     scale = "pilot" if pilot else "reduced" if reduced or done < claim.seeds else "miniature"
     looks = _looks(before, fixed, scale, done)
     found = _record(it, fixed, trials, looks, scale, problems)
-    return found if pilot else _write(it.evidence, found)
+    return Checked(found if pilot else _write(it.evidence, found))
 
 
 def _looks(before: Mapping[str, Any] | None, fixed: Mapping[str, Any], scale: str, done: int) -> list[int]:
@@ -185,6 +201,31 @@ def _looks(before: Mapping[str, Any] | None, fixed: Mapping[str, Any], scale: st
 def cores() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _interruptible(it: Subject, seeds: Sequence[int], problems: int, jobs: int, listen: Listener) -> dict[str, list[Trial]]:
+    """The trials; interrupted, it says what is kept."""
+    done = 0
+
+    def count(event: Event) -> None:
+        nonlocal done
+        done += event.kind == "trial"
+        listen(event)
+
+    try:
+        return _trials(it, seeds, problems, jobs, count)
+    except KeyboardInterrupt:
+        text = f"{done} of {len(it.arms) * len(seeds)} runs are done; they are kept, and those at work begin anew"
+        listen(Event("interrupted", {"text": text, "again": same()}))
+        raise
+
+
+def _tell(listen: Listener, told: Mapping[str, Any], of: int) -> None:
+    """What an arm's run tells of itself."""
+    listen(Event("arm", {"of": of, "share": told["share"]}))
+    listen(Event("step", told["step"]))
+    if told["sample"] is not None:
+        listen(Event("sample", told["sample"]))
 
 
 def _trials(it: Subject, seeds: Sequence[int], problems: int, jobs: int, listen: Listener) -> dict[str, list[Trial]]:
@@ -201,11 +242,13 @@ def _trials(it: Subject, seeds: Sequence[int], problems: int, jobs: int, listen:
         places = {arm: place(*what[arm]) for arm in it.arms}
         same = {arm: [a for a in it.arms if places[a] == places[arm]] for arm in it.arms}
         distinct = [arm for arm in it.arms if same[arm][0] == arm]
-        tick = lambda i, share, about=about, distinct=distinct: listen(Event("arm", {"arm": distinct[i], **about, "share": share}))
+        kept = {arm: places[arm].is_file() for arm in it.arms}
+        tick = lambda i, told, n=n, distinct=distinct: _tell(of_arm(listen, distinct[i], n + 1), told, len(seeds))
         for i, made in beside([partial(trial, *what[arm]) for arm in distinct], jobs, tick):
             for arm in same[distinct[i]]:
                 found[arm].append(made)
-                listen(Event("trial", {"arm": arm, **about, "metrics": dict(made.metrics)}))
+                means = running([t.metrics for t in found[arm]])
+                listen(Event("trial", {"arm": arm, **about, "metrics": dict(made.metrics), "means": means, "kept": kept[arm]}))
             spent += made.cpu_s
     return found
 

@@ -13,12 +13,14 @@ from .statistics import ALPHA, Difference, holm, paired
 
 
 class Seen(Protocol):
-    """What was measured of an arm with one seed; `scores` are its problems', in order (None: failed)."""
+    """What was measured of an arm with one seed; `scores` are its problems', in order (None: failed), `tokens` were sampled in training."""
 
     @property
     def accuracy(self) -> float: ...
     @property
     def scores(self) -> Sequence[float | None]: ...
+    @property
+    def tokens(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Interaction:
     together   what both gain
     beyond     together minus both gains: above 0 they help each other, below 0 they are in each other's way
     adjusted   p of `beyond` after Holm's correction for all combinations
+    idle       the method without which the combination learns the same, in every seed: what it changes is not read there
     """
 
     a: str
@@ -37,10 +40,13 @@ class Interaction:
     together: Difference
     beyond: Difference
     adjusted: float
+    idle: str | None = None
 
     @property
     def kind(self) -> str:
         """In words."""
+        if self.idle is not None:
+            return f"{self.idle} changes nothing beside {self.b if self.idle == self.a else self.a}"
         if self.adjusted >= ALPHA:
             return "not told apart from adding up"
         return "more than their sum" if self.beyond.mean > 0 else "less than their sum"
@@ -61,7 +67,9 @@ def interactions(first: str, arms: Mapping[str, Mapping[int, Seen]]) -> list[Int
             continue
         four = [(arms[name][s], arms[a][s], arms[b][s], arms[first][s]) for s in seeds if all(s in arms[x] for x in (first, a, b))]
         if four:
-            found.append(Interaction(a, b, _gains(four), _together(four), _beyond(four), 1.0))
+            alike = lambda i, four=four: all(f[0].scores == f[i].scores and f[0].tokens == f[i].tokens for f in four)
+            idle = b if alike(1) else a if alike(2) else None
+            found.append(Interaction(a, b, _gains(four), _together(four), _beyond(four), 1.0, idle))
     return [replace(x, adjusted=p) for x, p in zip(found, holm([x.beyond.p for x in found]))]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 
 from ..core.errors import BadConfig, InputError
+from ..core.reading import loads
 from ..core.rng import address
 from ..engines.local import KV_BYTES
 from ..learning.recipe import Recipe
@@ -122,6 +122,6 @@ def fitted(job: Job, decoder: Decoder, run: Path | None) -> dict[str, int]:
     """
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # what is wrong with the folder `Run` will say
         if run is not None:
-            return dict(json.loads((run / "run.json").read_text(encoding="utf-8"))["fitted"])
+            return dict(loads((run / "run.json").read_text(encoding="utf-8"))["fitted"])
     cells, kv = fit(job, probe(decoder, job, fit(job)[1]) if job.device == "cuda" else None)
     return {"cells": cells, "kv_bytes": kv}

@@ -86,23 +86,23 @@ def _measured(entry: catalogue.Entry, folder: Path) -> list[str]:
     if verdict == STALE:
         lines += ["The code has changed since; what follows was measured before.", ""]
     lines += [found["line"][0].upper() + found["line"][1:] + ".", ""]
-    rows = [_finding(row) for kind in ("comparisons", "mechanism", "controls") for row in found[kind]]
+    rows = [cells(row) for kind in ("comparisons", "mechanism", "controls") for row in found[kind]]
     lines += [*markdown_table(("role", "comparison", "verdict", "effect", "interval", "why"), rows), ""]
     lines += [f"The paper: {found['paper']}", ""] if found["paper"] else []
-    if _curves(found):
+    if curves_of(found):
         lines += [f"![Accuracy of the replies while each arm is trained]({name}.svg)", ""]
         lines += ["Accuracy of the replies sampled in training, the mean over seeds.", ""]
     return [*lines, *again]
 
 
-def _finding(row: Mapping[str, Any]) -> list[str]:
+def cells(row: Mapping[str, Any]) -> list[str]:
     """A comparison's cells."""
     effect = f"{row['effect']:.3f}" if "effect" in row else ""
     interval = f"{row['low']:.3f} to {row['high']:.3f} ({100 * row['level']:.2f} %)" if "low" in row else ""
     return [row["role"], row["text"], row["verdict"], effect, interval, row["why"]]
 
 
-def _curves(found: Mapping[str, Any]) -> list[Curve]:
+def curves_of(found: Mapping[str, Any]) -> list[Curve]:
     """Training accuracy of each arm over the share of its steps."""
     kept = {arm: what["curves"].get("accuracy", []) for arm, what in found["arms"].items()}
     return [Curve(arm, [(100 * (i + 0.5) / len(y), v) for i, v in enumerate(y)]) for arm, y in kept.items() if y]
@@ -110,7 +110,7 @@ def _curves(found: Mapping[str, Any]) -> list[Curve]:
 
 def drawing(found: Mapping[str, Any]) -> str:
     """The arms' curves with a legend as one SVG file, or nothing where there are none."""
-    curves = _curves(found)
+    curves = curves_of(found)
     return standalone(curves, "share right", "% of training") if curves else ""
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
-from ..core.errors import BadConfig, InputError
+from ..core.errors import BadConfig, BadData, InputError
+from ..learning.collect import load_records
 from ..learning.recipe import Optimizer, Recipe, Setting, Stage, combine
 from ..solvers import solver as solver_named
 from . import catalogue
@@ -19,10 +21,31 @@ SCALARS = {
 OPTIMIZER = {f.name for f in fields(Optimizer)} - {"betas"}
 
 
-def recipe_for(method: str, setting: Setting, config: Mapping[str, Any], steps: int | None = None, solver: str | None = None) -> Recipe:
-    """The recipe that a command asks for: `recipe_of`, a number of steps and a solver for the last stage."""
+def recipe_for(
+    method: str,
+    setting: Setting,
+    config: Mapping[str, Any],
+    steps: int | None = None,
+    solver: str | None = None,
+    traces: str | Path | None = None,
+) -> Recipe:
+    """The recipe that a command asks for: `recipe_of`, a number of steps and a solver for the last stage, and traces that it imitates."""
     recipe = recipe_of(method, setting, dict(config) | ({"steps": steps} if steps is not None else {}))
+    recipe = recipe if traces is None else imitating(method, recipe, Path(traces))
     return recipe if solver is None else recipe.stage(recipe.flat()[-1].name, solver=solver_named(solver))
+
+
+def imitating(method: str, recipe: Recipe, traces: Path) -> Recipe:
+    """The recipe, whose last stage imitates saved rollouts instead of demonstrations. Raises BadData, InputError."""
+    last = recipe.flat()[-1]
+    if last.source != "demonstrations":
+        raise InputError(f"{method} samples replies of its own; traces are for methods that imitate, as sft does")
+    rows = load_records(traces)
+    if not any(row["turns"] for row in rows):
+        raise BadData(traces, "no rollout has any turn to imitate")
+    if any(row.get("split") == "test" for row in rows):
+        raise BadData(traces, "rollouts of test problems: who imitates them cannot be measured there; collect with --split train")
+    return recipe.stage(last.name, source=("file", str(traces)), styles={}, samples=1)
 
 
 def recipe_of(method: str, setting: Setting, config: Mapping[str, Any] | None = None) -> Recipe:

@@ -18,7 +18,6 @@ from ..tasks.synlogic import FAMILIES, PREFIX
 from .text import markdown_table
 
 EXAMPLES = 2
-SHOWN = ("direct", "trace")  # styles of worked replies
 DIFFICULTY = re.compile(r"Difficulty counts (.+?)\.(?= |$)")
 FAMILY = re.compile(r"Family: (.+?)\.(?= [A-Z]|$)")
 HEAD = f"""# Tasks
@@ -114,11 +113,16 @@ def _compares(kind: type[Generated[Any]]) -> bool:
     return "judged" in kind.verify.__code__.co_names
 
 
+def shown(task: Generated[Any]) -> tuple[str, ...]:
+    """The styles that its examples have worked replies in: the answer alone and with the work, or its own first one."""
+    return tuple(s for s in ("direct", "trace") if s in task.styles) or task.styles[:1]
+
+
 def _example(task: Generated[Any], index: int) -> list[str]:
     """A problem of the train split with its gold answer and worked replies, as a block of text."""
     problem = task.problem(index)
     said = {"prompt": problem.question.prompt, "gold": problem.answer}
-    said |= {s: task.demonstration(problem, s, rng(0, "page", index, s)) for s in SHOWN if s in task.styles}
+    said |= {s: task.demonstration(problem, s, rng(0, "page", index, s)) for s in shown(task)}
     width = max(map(len, said)) + 3
     rows = [(name if i == 0 else "").ljust(width) + line for name, text in said.items() for i, line in enumerate(text.split("\n"))]
     return ["```text", *(row.rstrip() for row in rows), "```"]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import math
 import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from ..core.errors import BadData
+from ..core.reading import loads
 from ..core.records import Rollout
 from ..engines.session import Sampling
 from ..learning.checkpoint import storage, write_json
@@ -21,6 +23,7 @@ from ..models.model import Model
 from ..tasks import Task
 from .beside import Tick
 from .breakdown import by_part
+from .evaluation import sample_record
 from .loading import load_model
 from .metrics import auroc, brier, ece, hypervolume, pass_at_k
 from .parts import NUMERICS, code_in, described, digest
@@ -30,6 +33,7 @@ VARIABLE = "THINKERY_CACHE"
 POINTS = 25  # of a curve that is kept
 CURVES = ("accuracy", "reward", "length")
 SAMPLES = 8  # of a problem, for the gates
+TELL_S = 1.0  # between two ticks
 TRIES = (1, 2, 3, 4, 8, 16, 32, 64, 128, 256)  # k of pass@k, as far as there are samples
 
 
@@ -105,12 +109,13 @@ def place(recipe: Recipe, setting: Setting, sizes: Sizes) -> Path:
 def trial(recipe: Recipe, setting: Setting, sizes: Sizes, tick: Tick) -> Trial:
     """Train and measure, or take it from the cache, where it lies by its content: recipe, setting, the code of both, sizes, versions.
 
-    `tick` hears the share done. Raises what training raises, and BadData for a reply that could not be measured.
+    `tick` hears how far it is, about once a second: {share, step, sample}, as in `events`. Raises what training raises, and
+    BadData for a reply that could not be measured.
     """
     path = place(recipe, setting, sizes)
     if path.is_file():
         try:
-            return Trial(**json.loads(path.read_text(encoding="utf-8")))
+            return Trial(**loads(path.read_text(encoding="utf-8")))
         except (ValueError, TypeError) as error:
             raise BadData(path, f"not a trial ({error}); delete it") from error
     found = _trial(recipe, setting, sizes, tick)
@@ -129,9 +134,13 @@ def _trial(recipe: Recipe, setting: Setting, sizes: Sizes, tick: Tick) -> Trial:
         if sizes.gates:
             before = measured(rollouts_of(learning, last, sizes.problems))
             before |= passes(rollouts_of(learning, last, sizes.problems // 2, SAMPLES))
+        told = -math.inf
         while not learning.done:
+            stage, step = learning.stage, learning.state.step
             history.append(learning.step())
-            tick(len(history) / learning.steps)
+            if time.monotonic() - told > TELL_S:
+                told = time.monotonic()
+                tick(_tick(learning, stage, step, history))
     finally:
         learning.leave()
     metrics = measured(rollouts_of(learning, last, sizes.problems))
@@ -141,6 +150,14 @@ def _trial(recipe: Recipe, setting: Setting, sizes: Sizes, tick: Tick) -> Trial:
         metrics |= passes(rollouts_of(learning, last, sizes.problems // 2, sizes.samples))
     curves = {name: thinned([m[name] for m in history if name in m]) for name in CURVES}
     return Trial(metrics, before, curves, len(history), learning.state.tokens, time.process_time() - began)
+
+
+def _tick(learning: Learning, stage: Stage, step: int, history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """What is told of a step."""
+    done, of = len(history), learning.steps
+    at = {"stage": stage.name, "step": step + 1, "steps": stage.steps, "total": done, "total_steps": of}
+    sample = sample_record(learning.rollouts[0]) if learning.rollouts else None
+    return {"share": done / of, "step": {**history[-1], **at}, "sample": sample}
 
 
 def rollouts_of(learning: Learning, stage: Stage, problems: int, samples: int = 1) -> list[Rollout]:

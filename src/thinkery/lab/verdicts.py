@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import BadData
+from ..core.reading import loads
 from . import catalogue
 from .parts import NUMERICS, code, digest
 from .text import markdown_table
@@ -31,7 +31,7 @@ def content(value: Mapping[str, Any]) -> str:
 def read(path: Path) -> dict[str, Any]:
     """What a file of evidence says. Raises BadData for one that is not as it was written."""
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found: dict[str, Any] = loads(path.read_text(encoding="utf-8"))
         if found["content"] != content(found):
             raise BadData(path, "edited by hand: its content does not fit its hash; restore it, or run the check again")
     except (OSError, ValueError, KeyError, TypeError) as error:

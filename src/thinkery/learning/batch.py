@@ -107,41 +107,43 @@ def segment_sum(x: Tensor, by: Array) -> Tensor:
     return torch.zeros(n, dtype=x.dtype, device=x.device).index_add(0, torch.as_tensor(by, device=x.device), x)
 
 
-def pad(rows: Sequence[Array], fill: Any, dtype: Any, width: int) -> Array:
-    """Rows of different lengths as one array [B, width]."""
-    out = np.full((len(rows), width), fill, dtype)
+def pad(rows: Sequence[Array], fill: Any, dtype: Any, mask: Array) -> Array:
+    """Rows of different lengths as one array [B, T]; `mask` says where they have something."""
+    out = np.full(mask.shape, fill, dtype)
     if rows:
-        out[np.arange(width) < np.fromiter(map(len, rows), np.int64, len(rows))[:, None]] = np.concatenate(rows)
+        out[mask] = np.concatenate(rows)
     return out
 
 
 def build(rollouts: Sequence[Rollout], tree: Tree, trains: Sequence[str] = ("policy",)) -> Batch:
     """The batch of all turns that a trained role wrote, in record order; without rollouts that failed."""
-    of = [(i, j, t) for i, r in enumerate(rollouts) if r.error is None for j, t in enumerate(r.turns) if t.role in trains and t.n]
-    turns = [t for _, _, t in of]
-    width = max((t.n for t in turns), default=1)
+    problems = {key: n for n, key in enumerate(dict.fromkeys(r.index for r in rollouts))}
+    of = [
+        (i, problems[r.index], j, t)
+        for i, r in enumerate(rollouts)
+        if r.error is None
+        for j, t in enumerate(r.turns)
+        if t.role in trains and t.n
+    ]
+    rollout, group, turn, turns = ([*column] for column in zip(*of)) if of else ([], [], [], [])
+    node = tree.nodes(turns, max([t.n for t in turns], default=1))
+    mask = node >= 0
     roles = tuple(sorted({t.role for t in turns}))
     number = {r: i for i, r in enumerate(roles)}
-    nodes = [tree.nodes(t) for t in turns]
-    node = pad(nodes, -1, np.int32, width)
-    mask = node >= 0
     forced = np.array([t.forced for t in turns], bool)
-    rollout = np.array([i for i, _, _ in of], np.int64)
-    problems = {key: n for n, key in enumerate(dict.fromkeys(r.index for r in rollouts))}
-    group = np.array([problems[rollouts[i].index] for i in rollout.tolist()], np.int64)
     n = len(tree)
     return Batch(
-        rollout=rollout,
-        turn=np.array([j for _, j, _ in of], np.int64),
+        rollout=np.array(rollout, np.int64),
+        turn=np.array(turn, np.int64),
         role=np.array([number[t.role] for t in turns], np.int64),
-        group=group,
-        pair=rollout.copy(),
+        group=np.array(group, np.int64),
+        pair=np.array(rollout, np.int64),
         mask=mask,
         sampled=mask & ~forced[:, None],
-        weight=pad([t.weight if t.weight is not None else np.ones(t.n) for t in turns], 0, np.float32, width)
+        weight=pad([t.weight if t.weight is not None else np.ones(t.n) for t in turns], 0, np.float32, mask)
         if forced.any()
         else mask.astype(np.float32),
-        behaviour=pad([t.logp for t in turns], 0, np.float32, width),
+        behaviour=pad([t.logp for t in turns], 0, np.float32, mask),
         node=node,
         tip=np.array([tree.place(t.context) for t in turns], np.int32),
         temperature=np.array([t.temperature if t.temperature > 0 else 1.0 for t in turns], np.float32),

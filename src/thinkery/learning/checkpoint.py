@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ..core.errors import BadModel, StorageError
+from ..core.reading import loads
 from . import optimizer
 from .gradient import snapshot, trained
 from .loop import Learning, State
@@ -38,10 +39,15 @@ def storage(path: Path) -> Iterator[None]:
         raise
 
 
+def scratch(path: Path) -> Path:
+    """Where a file is written before it takes its place."""
+    return path.with_name(f".{path.name}.tmp")
+
+
 def write_json(path: Path, value: Any) -> None:
     """Replace a JSON file at once: a reader sees the old or the new one, never half."""
     with storage(path):
-        temporary = path.with_name(f".{path.name}.tmp")
+        temporary = scratch(path)
         with temporary.open("w", encoding="utf-8") as f:
             json.dump(value, f, indent=1, ensure_ascii=False)
             f.write("\n")
@@ -53,17 +59,17 @@ def write_json(path: Path, value: Any) -> None:
 def save(learning: Learning, folder: Path) -> Path:
     """Write folder/step-N and drop older checkpoints but one. Raises StorageError; the last good checkpoint stays."""
     name = f"step-{learning.state.total:08d}"
-    scratch, final = folder / f".{name}.tmp", folder / name
+    part, final = scratch(folder / name), folder / name
     with storage(final):
         for left in folder.glob(".step-*.tmp"):  # of a run that was killed while it wrote
             shutil.rmtree(left, ignore_errors=True)
         try:
-            scratch.mkdir(parents=True)
-            _write(learning, scratch)
+            part.mkdir(parents=True)
+            _write(learning, part)
             shutil.rmtree(final, ignore_errors=True)
-            scratch.rename(final)
+            part.rename(final)
         except BaseException:
-            shutil.rmtree(scratch, ignore_errors=True)
+            shutil.rmtree(part, ignore_errors=True)
             raise
         for old in existing(folder)[:-KEEP]:
             shutil.rmtree(old, ignore_errors=True)
@@ -91,9 +97,10 @@ def existing(folder: Path) -> list[Path]:
 
 def load(learning: Learning, folder: Path) -> None:
     """Put a run back where the checkpoint `folder` left it. Raises BadModel when it does not fit the run."""
+    learning.frozen.pop("reference", None)  # of another checkpoint, which could be read in part
     try:
-        learning.state = State(**json.loads((folder / "state.json").read_text()))
-        learning.outputs = json.loads((folder / "outputs.json").read_text())
+        learning.state = State(**loads((folder / "state.json").read_text()))
+        learning.outputs = loads((folder / "outputs.json").read_text())
         weights = load_file(str(folder / "model.safetensors"))
         moments = load_file(str(folder / "optimizer.safetensors"))
         decoder = learning.model.decoder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 
 from ..core.context import Context, Turn
 from ..core.errors import BadData, InputError, PromptTooLong, SolverError, VerifierError
+from ..core.reading import loads
 from ..core.records import Problem, Reply, Rollout, Verdict
 from ..core.rng import Stream, address, addresses, rng
 from ..engines.base import Engine
@@ -88,8 +88,7 @@ class Collector:
 
         def ended(i: int, reply: Any) -> None:
             rollout, session = live[i]
-            session.close()
-            rollout.turns = session.turns
+            rollout.turns = session.close()
             self._close(rollout, reply)
 
         run(solvers(), engines, ended)
@@ -179,9 +178,11 @@ def load_records(path: str | Path) -> list[dict[str, Any]]:
     out = []
     try:
         for n, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
-            out.append(json.loads(line))
+            out.append(loads(line))
             if not isinstance(out[-1], dict) or "turns" not in out[-1]:
                 raise BadData(path, "not a record of a rollout (no turns)", n)
+            if not _numbered(out[-1]["turns"]):
+                raise BadData(path, "not a record of a rollout (a token that is no number)", n)
     except OSError as error:
         raise BadData(path, error.strerror or str(error)) from error
     except ValueError as error:
@@ -189,6 +190,12 @@ def load_records(path: str | Path) -> list[dict[str, Any]]:
             raise
         raise BadData(path, f"not valid JSON: {error}", len(out) + 1) from error
     return out
+
+
+def _numbered(turns: Any) -> bool:
+    """Whether what should be tokens are numbers."""
+    listed = isinstance(turns, list) and all(isinstance(t, dict) for t in turns)
+    return listed and all(type(i) is int for t in turns for of in ("context", "ids") if isinstance(t.get(of), list) for i in t[of])
 
 
 def pack(rollouts: Iterable[Rollout]) -> list[dict[str, Any]]:
@@ -200,7 +207,8 @@ def pack(rollouts: Iterable[Rollout]) -> list[dict[str, Any]]:
             "k": r.k,
             "problem": r.problem,
             "turns": [
-                (t.context.ids, t.role, t.writer, t.temperature, t.ended, t.ids, None if t.forced else t.logp, t.weight) for t in r.turns
+                (t.context.ids, t.role, t.writer, t.temperature, t.ended, t.ids, None if t.forced else t.logp, t.weight, t.entropy)
+                for t in r.turns
             ],
             "reply": r.reply,
             "verdict": r.verdict,
@@ -216,9 +224,10 @@ def unpack(packed: Iterable[dict[str, Any]], root: Callable[[str], Context]) -> 
     out = []
     for d in packed:
         turns = []
-        for ids, role, writer, temperature, ended, tokens, logp, weight in d["turns"]:
+        for ids, role, writer, temperature, ended, tokens, logp, weight, entropy in d["turns"]:
             base = root(role)
             rest = tuple(ids[base.n :])
-            turns.append(Turn(base + rest if rest else base, role, tuple(writer), temperature, ended, tuple(tokens), logp, weight))
+            context = base + rest if rest else base
+            turns.append(Turn(context, role, tuple(writer), temperature, ended, tuple(tokens), logp, weight, entropy=entropy))
         out.append(Rollout(d["step"], d["index"], d["k"], d["problem"], turns, d["reply"], d["verdict"], d["rewards"], d["error"]))
     return out

@@ -69,12 +69,13 @@ def components(batch: Batch, couples: set[str]) -> Array:
 
 
 def cut(batch: Batch, rows: Array, label: Array, upto: Array, cells: int) -> list[Array]:
-    """The rows in parts of at most `cells` distinct tokens, components whole, in record order."""
+    """The rows in parts of at most `cells` distinct tokens, components whole; within a part by group, as `forward` takes them, else in record order."""
     if not len(rows):
         return []
     rows = rows[np.argsort(label[rows], kind="stable")]
     part = _cut(batch.parent, batch.node, batch.tip, upto, rows, label, cells)
-    return [rows[part == p] for p in range(int(part[-1]) + 1)]
+    whole = (rows[part == p] for p in range(int(part[-1]) + 1))
+    return [r[np.argsort(batch.group[r], kind="stable")] for r in whole]
 
 
 @njit(cache=True)

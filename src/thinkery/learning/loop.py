@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,8 +18,9 @@ from ..core.rng import rng
 from ..engines.base import Engine
 from ..engines.choice import check_kind, engine_of, remote
 from ..engines.local import KV_BYTES
+from ..engines.precompiled import ready
 from ..engines.session import Sampling
-from ..engines.work import result
+from ..engines.work import run
 from ..models.decoder import Decoder
 from ..models.model import Model, load_model
 from ..models.tokenizer import Tokenizer
@@ -30,10 +32,12 @@ from .gradient import Learner, Plan, own, plan, snapshot, total_gradient, traine
 from .importance import check_known
 from .memory import Seen
 from .recipe import Combine, Probe, Recipe, Repeat, Setting, Stage
-from .select import by_index, everything
+from .select import Asking, Groups, Selecting, by_index, everything
 from .signals import wants_reference
 from .workers import Executor, Inline, Processes, count
 
+LEAVINGS = 256 << 20  # bytes that may wait for the collector
+A_ROLLOUT, A_TOKEN = 4096, 64  # bytes of what a step leaves in rings, about: solver, answers, contexts; tokens, log-probabilities, nodes
 FAILED = 0.5  # a step in which more rollouts than this share fail is an error
 
 
@@ -71,7 +75,10 @@ class Learning:
         self.engine: Engine | None = None
         self.executor: Executor | None = None
         self.rollouts: list[Rollout] = []  # of the last step
+        self.learnt: tuple[list[Rollout], Batch] | None = None  # those of them that it learns from
         self.outputs: dict[str, list[dict[str, Any]]] = {}  # records that stages replay, by stage or file
+        self.tidy_at = 0.0  # when garbage may be collected again
+        self.leavings = 0.0  # bytes that wait for it
         self.kept = {s.source[1] for s in recipe.flat() if isinstance(s.source, tuple) and s.source[0] == "stage"}
 
     # ---- where we are
@@ -116,9 +123,9 @@ class Learning:
 
     def enter(self) -> None:
         """Make ready for the stage at work: optimizer, references, engine, workers. After a resume, state is filled in by then."""
-        gc.collect()
-        gc.freeze()  # what is loaded by now stays: the collector need not walk it again and again
         stage = self.stage
+        if self.model.decoder.compiled:
+            ready()
         if wants_reference(stage) and "reference" not in self.frozen:
             self.frozen["reference"] = snapshot(self.model.decoder)
         for role, path in stage.cast.items():
@@ -147,6 +154,7 @@ class Learning:
         self.executor, self.optimizers = None, []
         self.model.decoder.equip(())
         self.frozen.clear()
+        gc.unfreeze()
 
     def _key(self) -> str:
         s = self.state
@@ -227,14 +235,31 @@ class Learning:
             return self._step()
         finally:
             if collecting:
+                self._tidy()
                 gc.enable()
+
+    def _tidy(self) -> None:
+        """Have the collector pass over what the step left, which it would walk through next; a full collection at most 1 % of the time, but
+        for memory. To free a step's rings at once costs more: solvers, their driver, contexts and tree all know each other.
+        """
+        began = time.monotonic()
+        self.leavings += sum(A_ROLLOUT + A_TOKEN * r.tokens for r in self.rollouts)
+        if began > self.tidy_at or self.leavings > LEAVINGS:
+            gc.unfreeze()
+            gc.collect()
+            self.leavings = 0.0
+            now = time.monotonic()
+            self.tidy_at = now + 100 * (now - began)
+        gc.freeze()
 
     def _step(self) -> dict[str, float]:
         if self.executor is None:
             self.enter()
         stage, s = self.stage, self.state
         assert self.executor is not None and self.engine is not None
-        rollouts, valid, kept, where = self._collect(stage)
+        self.rollouts, self.learnt = [], None  # the new ones take their memory, which is at hand
+        selecting = Selecting(self.executor.collector, s.total)
+        rollouts, valid, kept, where = self._collect(stage, selecting)
         scores = stage.reward.score(kept, self.memory["reward"])
         if stage.name in self.kept:
             self.outputs.setdefault(stage.name, []).extend(map(record, kept))
@@ -250,18 +275,18 @@ class Learning:
         for name, signal in stage.estimates.items():
             batch.extra[name] = self.executor.estimate(signal, batch, batch.mask.sum(1), self._wide).numpy()
         batch.advantage = stage.advantage(batch)
-        metrics = describe(rollouts, valid, batch, stage)
+        self.rollouts, self.learnt = rollouts, (kept, batch)
+        metrics = describe(rollouts, valid, batch, stage) | selecting.told()
         metrics |= self._update(stage, batch) if len(batch) else {"idle": 1.0}
         probes = {p.name: self._probe(p) for p in stage.probes if (s.step + 1) % p.every == 0}
         metrics |= probed(probes)
-        self.rollouts = rollouts
-        s.tokens += int(metrics["tokens"])
+        s.tokens += int(metrics["tokens"] + metrics.get("select/tokens", 0))
         self.memory["curriculum"] = stage.curriculum.update(self.memory["curriculum"], s.total, rollouts)
         self.memory["reward"] = stage.reward.update(self.memory["reward"], Seen(s.total, rollouts, probes, metrics))
         self._advance(metrics)
         return metrics
 
-    def _collect(self, stage: Stage) -> tuple[list[Rollout], list[Rollout], list[Rollout], dict[int, int]]:
+    def _collect(self, stage: Stage, selecting: Selecting) -> tuple[list[Rollout], list[Rollout], list[Rollout], dict[int, int]]:
         """All rollouts of the step, the valid ones, those to learn from, and the shard of each problem.
 
         Under `refill` further problems are met until `problems` groups are kept, and no more groups are.
@@ -280,7 +305,7 @@ class Learning:
             kept = valid
             if stage.select is not everything:
                 stage.reward.score(valid, self.memory["reward"])
-                kept = result(stage.select(by_index(valid)))
+                kept = selected(stage, by_index(valid), selecting)
             if stage.refill:
                 full = list(dict.fromkeys(r.index for r in kept))[: stage.problems]
                 kept = [r for r in kept if r.index in full]
@@ -328,6 +353,16 @@ class Learning:
         out = {k: v for k, v in sums.items() if k.startswith("loss/")}
         out |= {"entropy": sums["entropy_sum"] / trained, "drift": sums["drift_sum"] / trained}
         return out | {"cells": sums["cells"], "trained_tokens": sums["trained_tokens"]} | applied
+
+
+def selected(stage: Stage, groups: Groups, selecting: Selecting) -> list[Rollout]:
+    """What the stage selects; a selection that asks is told by what."""
+    choose = replace(stage.select, ctx=selecting) if isinstance(stage.select, Asking) else stage.select
+    (found,) = run([choose(groups)], selecting.engines)
+    if isinstance(found, BaseException):
+        raise found
+    kept: list[Rollout] = found
+    return kept
 
 
 def probed(probes: Mapping[str, Sequence[Rollout]]) -> dict[str, float]:

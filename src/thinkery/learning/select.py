@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from ..core.records import Rollout
+import torch
+
+from ..core.context import Context, Ids, Turn
+from ..core.records import Reply, Rollout
+from ..core.rng import Stream, address, rng
+from ..engines.base import Engine
+from ..engines.session import Session
+from .collect import Collector
 
 Groups = Sequence[Sequence[Rollout]]
 Select = Callable[[Groups], Coroutine[Any, Any, list[Rollout]]]
@@ -63,3 +70,70 @@ def by_index(rollouts: Sequence[Rollout]) -> list[list[Rollout]]:
     for r in rollouts:
         groups.setdefault(r.index, []).append(r)
     return list(groups.values())
+
+
+# ---- selections that ask
+
+
+@dataclass
+class Selecting:
+    """What a selection that asks has in its step: sessions in the step's own tree, and rollouts made of what they wrote.
+
+    metrics   what the selection tells of itself, as "select/NAME" among the step's
+    """
+
+    collector: Collector
+    step: int
+    metrics: dict[str, float] = field(default_factory=dict)
+    sessions: list[Session] = field(default_factory=list)
+
+    @property
+    def engines(self) -> list[Engine]:
+        """All that may be asked."""
+        return [self.collector.engine, *dict.fromkeys((self.collector.cast or {}).values())]
+
+    def _parts(self, rollout: Rollout, *parts: int | str) -> tuple[int | str, ...]:
+        return (self.collector.seed, "select", self.step, rollout.index, rollout.k, *parts)
+
+    def rng(self, rollout: Rollout, *parts: int | str) -> Stream:
+        """Draws apart from all others, addressed by the rollout's problem and sample and by `parts`."""
+        return rng(*self._parts(rollout, "rng", *parts))
+
+    def session(self, rollout: Rollout, *parts: int | str) -> Session:
+        """Asks on behalf of a rollout, sampling as the stage does; they draw at an address of the rollout and of `parts`."""
+        c = self.collector
+        self.sessions.append(Session(c.engine, address(*self._parts(rollout, *parts)), c.sampling, c.cast))
+        return self.sessions[-1]
+
+    def adopted(self, context: Context, ids: Ids) -> Turn:
+        """Tokens as if the policy had drawn them, with the log-probabilities that they have under it: they are learnt from like its own."""
+        engine, temperature = self.collector.engine, self.collector.sampling.temperature
+        engine.check_prompt(context, len(ids))
+        logp = engine.look(context + ids, ("logprobs",))["logprobs"][context.n - 1 : -1]
+        logp = (logp / temperature).log_softmax(-1)[torch.arange(len(ids)), torch.tensor(ids)]
+        return Turn(context, "policy", engine.model.writer, temperature, "said", ids, logp.float().numpy())
+
+    def made(self, like: Rollout, turns: Sequence[Turn], reply: Reply) -> Rollout:
+        """Another rollout of the same problem and sample, verified as those that were sampled; parts of the reward noted there are noted here."""
+        out = Rollout(like.step, like.index, like.k, like.problem, list(turns), rewards=dict(like.rewards))
+        self.collector._close(out, reply)
+        return out
+
+    def told(self) -> dict[str, float]:
+        """The step's metrics: what the selection noted, and the tokens that it sampled."""
+        if not (self.sessions or self.metrics):
+            return {}
+        sampled = sum(t.n for s in self.sessions for t in s.close() if not t.forced)
+        return {f"select/{name}": value for name, value in self.metrics.items()} | {"select/tokens": float(sampled)}
+
+
+@dataclass(frozen=True)
+class Asking:
+    """A selection that asks models: `choose(groups, ctx) -> rollouts`. The loop puts in `ctx`; what failed there is left out."""
+
+    choose: Callable[[Groups, Selecting], Coroutine[Any, Any, list[Rollout]]]
+    ctx: Selecting | None = None
+
+    async def __call__(self, groups: Groups) -> list[Rollout]:
+        assert self.ctx is not None, "selections that ask are called by the loop"
+        return [r for r in await self.choose(groups, self.ctx) if r.error is None]

@@ -32,8 +32,10 @@ from .recipe import Stage
 
 class Executor(Protocol):
     """collect(step, shards of units) -> rollouts in order; gradients(batch, plan, old) -> [shards, 1 or losses, parameters], metric sums;
-    estimate(signal, batch, upto, dtype) -> [B, T]."""
+    estimate(signal, batch, upto, dtype) -> [B, T]. After collecting, the engine of this process's collector has the step's tree."""
 
+    @property
+    def collector(self) -> Collector: ...
     def collect(self, step: int, shards: Sequence[Sequence[Unit]]) -> list[Rollout]: ...
     def gradients(self, batch: Batch, plan: Plan, old: Tensor | None) -> tuple[Tensor, dict[str, float]]: ...
     def estimate(self, signal: Signal, batch: Batch, upto: Array, dtype: torch.dtype) -> Tensor: ...
@@ -134,6 +136,10 @@ class Processes:
             self.pipes[rank] = here
             self.children.append(child)
 
+    @property
+    def collector(self) -> Collector:
+        return self.inline.collector
+
     def _send(self, rank: int, message: Any) -> bool:
         pipe = self.pipes.get(rank)
         if pipe is None:
@@ -197,7 +203,9 @@ class Processes:
             answer = self._receive(rank) if rank in sent else None
             for s in mine(rank):
                 done[s] = unpack(answer[s], lambda role: roots.get(role, own_root)) if answer is not None else here(s)
-        collector.engine.tree = tree
+        if collector.engine.tree is not tree:  # what a dead worker left was collected on a tree of its own
+            collector.engine.reset()
+            collector.engine.tree = tree
         return [r for s in range(self.stage.shards) for r in done[s]]
 
     def estimate(self, signal: Signal, batch: Batch, upto: Array, dtype: torch.dtype) -> Tensor:

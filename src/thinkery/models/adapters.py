@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..core.errors import BadConfig, BadModel
+from ..core.reading import loads
 from .quantize import Quantized
 
 if TYPE_CHECKING:
@@ -193,7 +195,7 @@ def read_adapter(folder: Path) -> tuple[Lora, dict[str, Tensor]]:
     """What an adapter's folder holds. Raises BadModel for what is not a LoRA of the kind that can be computed here."""
     path = folder / FILES[0]
     try:
-        raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        raw: dict[str, Any] = loads(path.read_text(encoding="utf-8"))
         if raw.get("peft_type") != "LORA" or raw.get("bias", "none") != "none":
             raise BadModel(
                 f"{path}: an adapter of type {raw.get('peft_type')!r} with bias {raw.get('bias')!r} is not supported; only LoRA is"
@@ -202,6 +204,8 @@ def read_adapter(folder: Path) -> tuple[Lora, dict[str, Tensor]]:
         if refused:
             raise BadModel(f"{path}: {', '.join(refused)} is not supported; merge the adapter into its base with peft and load that")
         spec = Lora(int(raw["r"]), float(raw["lora_alpha"]), bool(raw.get("use_rslora", False)), base=str(raw["base_model_name_or_path"]))
+        if os.path.isfile(os.path.join(spec.base, FILES[0])):
+            raise BadModel(f"{path}: its base {spec.base!r} is itself an adapter; save that one merged and name it as the base")
         tensors = load_file(str(folder / FILES[1]))
         found = {m[1] for name in tensors if (m := re.search(r"\.(\w+)\.lora_[AB]\.weight$", name))}
         return replace(spec, targets=tuple(t for t in TARGETS if t in found)), tensors

@@ -14,7 +14,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jinja2
 from tokenizers import Tokenizer as Backend
 
 from ..core.context import Ids
@@ -71,19 +70,26 @@ class Thinking:
 def load_chat(folder: Path, settings: Mapping[str, Any], backend: Backend) -> Chat | None:
     """The chat of a model folder, None if it has no template; `settings` is its tokenizer_config.json. Raises BadModel."""
     file = folder / "chat_template.jinja"
-    found = file.read_text(encoding="utf-8") if file.is_file() else settings.get("chat_template")
+    found = _text(file) if file.is_file() else settings.get("chat_template")
     if found is None:
         return None
-    others = {p.stem: p.read_text(encoding="utf-8") for p in sorted((folder / "additional_chat_templates").glob("*.jinja"))}
+    others = {p.stem: _text(p) for p in sorted((folder / "additional_chat_templates").glob("*.jinja"))}
     try:
         named = {"default": found} if isinstance(found, str) else {t["name"]: t["template"] for t in found}
     except (TypeError, KeyError) as error:
         raise BadModel(f"{folder}: chat_template is neither a text nor a list of {{name, template}}") from error
-    words = {k: v["content"] if isinstance(v, dict) else v for k, v in settings.items() if k.endswith("_token")}
+    words = {k: v.get("content") if isinstance(v, dict) else v for k, v in settings.items() if k.endswith("_token")}
     try:
         return Chat(backend, named | others, {k: v for k, v in words.items() if isinstance(v, str)})
     except BadModel as error:
         raise BadModel(f"{folder}: {error}") from error
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadModel(f"{path} cannot be read as a chat template: {error}") from error
 
 
 class Chat:
@@ -105,7 +111,7 @@ class Chat:
         made = environment()
         try:
             self.compiled = {name: made.from_string(source) for name, source in templates.items()}
-        except jinja2.TemplateError as error:
+        except Exception as error:  # it becomes a Python program, which can be too deep or too long as well as wrong
             raise BadModel(f"the chat template cannot be compiled: {error}") from error
         self.thinks = self._thinking()
         self.thinking: bool | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..core.errors import BadModel
+from ..core.reading import loads
 from .decoder import Decoder, DecoderConfig
 from .rope import KINDS, read_rope
 
@@ -41,7 +43,7 @@ def read_raw(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise BadModel(f"{folder} has no config.json; give a Hugging Face model folder or a built-in size (tiny)")
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise BadModel(f"{path} cannot be read as a model config: {type(error).__name__} {error}") from error
     if not isinstance(raw, dict):
@@ -228,12 +230,12 @@ def _read(folder: Path) -> Iterator[tuple[str, Tensor]]:
     """Every tensor of a folder by itself, from one file or from the shards that the index names."""
     index = folder / INDEX
     try:
-        files = sorted(set(json.loads(index.read_text())["weight_map"].values())) if index.is_file() else [ONE]
+        files = sorted({str(f) for f in loads(index.read_text())["weight_map"].values()}) if index.is_file() else [ONE]
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise BadModel(f"{index} is not a valid index: {type(error).__name__} {error}") from error
     for name in files:
         path = folder / name
-        if path.parent != folder or not path.is_file():
+        if path.parent != folder or not os.path.isfile(path):
             raise BadModel(
                 f"{folder} has no {name}; weights must be safetensors (pickle files are never loaded): "
                 "load an old pytorch_model.bin with transformers and save_pretrained it again"

@@ -96,7 +96,7 @@ _set6, _set4, _set2, _set1 = (_tile(r, False) for r in (ROWS, 4, 2, 1))
 _add6, _add4, _add2, _add1 = (_tile(r, True) for r in (ROWS, 4, 2, 1))
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def pack(w: Any, panels: Any) -> None:
     """Copy w [inner, columns] (any strides) into panels [ceil(columns / PANEL), inner, PANEL], zeros after the last column."""
     inner, columns = w.shape
@@ -110,7 +110,7 @@ def pack(w: Any, panels: Any) -> None:
                 panels[p, k, j] = 0
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _block(a, a0, ra, ka, b, b0, depth, c, c0, rc, rows, add):  # type: ignore[no-untyped-def]
     """All rows of one panel, one pass over `depth` inner indices."""
     i = 0
@@ -141,7 +141,7 @@ def _block(a, a0, ra, ka, b, b0, depth, c, c0, rc, rows, add):  # type: ignore[n
             i += 1
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def multiply(a, a0, ra, ka, rows, panels, p0, inner, columns, c, c0, width):  # type: ignore[no-untyped-def]
     """c[c0 + r * width + j] = sum over k < inner of A[r, k] * B[k, j], for r < rows, j < columns; all arrays flat.
 

@@ -32,7 +32,7 @@ from .simd import (
 )
 
 # sums may be vectorised: the order is then fixed by the compiled code; no branch for a division by zero
-FAST = {"fastmath": {"reassoc", "contract", "nsz", "arcp"}, "error_model": "numpy", "cache": True}
+FAST = {"fastmath": {"reassoc", "contract", "nsz", "arcp"}, "error_model": "numpy", "cache": True, "nogil": True}
 
 
 @njit(**FAST)
@@ -104,7 +104,7 @@ def rotate(x, n, column, heads, cos, sin, position, sign):  # type: ignore[no-un
             high[e] = b * c[e] + a * t
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def rotate_rows(x, heads, cos, sin, positions, sign):  # type: ignore[no-untyped-def]
     """`rotate` for the first `heads` heads of every row."""
     for n in range(x.shape[0]):
@@ -212,7 +212,7 @@ def attend(q, q0, heads, kv, width, keys, values, stride, column, index, i0, cou
             mixture(scores, 0, index, i0, count, values, stride, at, out, o0 + head * width, width)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def path_length(first, parents, n):  # type: ignore[no-untyped-def]
     """Nodes on the path to n, n included."""
     count = 0
@@ -222,7 +222,7 @@ def path_length(first, parents, n):  # type: ignore[no-untyped-def]
     return count
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def path(first, parents, n, count, index):  # type: ignore[no-untyped-def]
     """Write the `count` nodes on the path to n into `index`, the root first."""
     while n >= 0:
@@ -233,7 +233,7 @@ def path(first, parents, n, count, index):  # type: ignore[no-untyped-def]
         n = parents[begin]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def longest_path(first, parents):  # type: ignore[no-untyped-def]
     """The length of the longest path."""
     longest = 1
@@ -325,16 +325,22 @@ def log_softmax_row(logits, columns, scale):  # type: ignore[no-untyped-def]
 
 
 @njit(**FAST)
+def entropy_row(logps, columns):  # type: ignore[no-untyped-def]
+    """The entropy of logps[:columns], nats."""
+    total = logps[0] - logps[0]
+    for v in range(columns):
+        total -= exp(logps[v]) * logps[v]
+    return total
+
+
+@njit(**FAST)
 def token_logprobs(logits, columns, inverse_temperature, targets, logp, entropy):  # type: ignore[no-untyped-def]
     """logp[m] of targets[m] and the entropy of each row, in nats; logits [M, >= columns] become log-probabilities in place."""
     for m in range(logits.shape[0]):
         row = logits[m]
         log_softmax_row(row, columns, inverse_temperature[m])
-        total = row[0] - row[0]
-        for v in range(columns):
-            total -= exp(row[v]) * row[v]
         logp[m] = row[targets[m]]
-        entropy[m] = total
+        entropy[m] = entropy_row(row, columns)
 
 
 @njit(**FAST)

@@ -52,7 +52,7 @@ def preorder(parent: NDArray[np.int32], tokens: NDArray[np.int64], positions: ND
     return Layout(tokens[order], positions[order], first, parents), place
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _preorder(parent):  # type: ignore[no-untyped-def]
     n = parent.shape[0]
     child, brother = np.full(n + 1, -1, np.int32), np.full(n + 1, -1, np.int32)

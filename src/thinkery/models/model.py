@@ -23,6 +23,7 @@ from .tokenizer import Tokenizer, load_tokenizer, read_json
 
 BUILT_IN = Path(__file__).parent / "built_in"
 ON_DEMAND = ("small", "medium")  # sizes that are too large to ship
+RANDOM = "random:"  # before a model's name: its shape and tokenizer, with random weights
 
 
 class Model:
@@ -117,10 +118,15 @@ def _replace(new: Path, old: Path) -> None:
 
 
 def load_model(path: str | Path, device: str = "cpu", dtype: torch.dtype | None = None) -> Model:
-    """A model from a Hugging Face folder, an adapter's folder (with the base that it names) or a built-in size.
+    """A model from a Hugging Face folder, an adapter's folder (with the base that it names) or a built-in size; "random:tiny" is a model
+    like tiny that has learnt nothing, with the same random weights each time.
 
     Parameters are float32 masters; `dtype` (torch.bfloat16, …) is what it computes in. Raises UnknownName or BadModel.
     """
+    if str(path).startswith(RANDOM):
+        fresh = new_model(config_of(path)[0], tokenizer_of(path), str(path))
+        fresh.decoder.to(device).compute = dtype
+        return fresh
     folder = find(path)
     if (folder / FILES[0]).is_file():
         spec, tensors = read_adapter(folder)
@@ -141,8 +147,8 @@ def load_model(path: str | Path, device: str = "cpu", dtype: torch.dtype | None 
 def find(path: str | Path) -> Path:
     """The folder of a model. Raises UnknownName."""
     name = str(path)
-    folder = BUILT_IN / name if (BUILT_IN / name).is_dir() and "/" not in name else Path(path)
-    if not folder.is_dir():
+    folder = BUILT_IN / name if os.path.isdir(BUILT_IN / name) and "/" not in name else Path(path)
+    if not os.path.isdir(folder):  # unlike `is_dir` also of names that no file can have
         made = f"Make it with: thinkery model build {name}, then give its folder." if name in ON_DEMAND else ""
         raise UnknownName("model", name, built_in(), made or "Give a built-in size or a Hugging Face model folder.")
     return folder
@@ -150,7 +156,7 @@ def find(path: str | Path) -> Path:
 
 def config_of(path: str | Path) -> tuple[DecoderConfig, Lora | None]:
     """A model's sizes and the adapter it has, from its configuration alone. Raises UnknownName or BadModel."""
-    folder = find(path)
+    folder = find(str(path).removeprefix(RANDOM))
     if (folder / FILES[0]).is_file():
         spec = read_adapter(folder)[0]
         return config_of(spec.base)[0], spec
@@ -159,7 +165,7 @@ def config_of(path: str | Path) -> tuple[DecoderConfig, Lora | None]:
 
 def tokenizer_of(path: str | Path) -> Tokenizer:
     """A model's tokenizer, without its weights; an adapter's is its base's. Raises UnknownName or BadModel."""
-    folder = find(path)
+    folder = find(str(path).removeprefix(RANDOM))
     if (folder / FILES[0]).is_file():
         return tokenizer_of(read_adapter(folder)[0].base)
     return load_tokenizer(folder, read_raw(folder))

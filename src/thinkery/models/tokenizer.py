@@ -16,10 +16,13 @@ from tokenizers.trainers import BpeTrainer
 
 from ..core.context import Ids
 from ..core.errors import BadModel, InputError
+from ..core.reading import loads
 from .chat import Chat, load_chat
 
 PAD, BEGIN, END, UNKNOWN = "<pad>", "<s>", "</s>", "<unk>"
 CHARACTERS = "\n0123456789+-*/=()<>,.;:#?!&|~ abcdefghijklmnopqrstuvwxyz[]%"  # of the built-in models
+REMEMBERED = 500_000  # tokens whose text is remembered
+ALONE = {"type": "Split", "pattern": {"Regex": r"[\s\S]"}, "behavior": "Isolated", "invert": False}  # each character by itself
 
 
 class Tokenizer:
@@ -38,6 +41,7 @@ class Tokenizer:
         self.begin = begin
         self.unknown = backend.token_to_id(UNKNOWN)
         self._decoded: dict[Ids, str] = {}
+        self._remembered = 0
         backend.encode_special_tokens = True  # a "</s>" typed by a user stays text
 
     @cached_property
@@ -54,8 +58,26 @@ class Tokenizer:
     def size(self) -> int:
         return self.backend.get_vocab_size()  # type: ignore[no-any-return]
 
+    @cached_property
+    def letters(self) -> dict[str, int]:
+        """The id of each character where every token is one, whatever stands beside it, or special; else nothing."""
+        said, special = (
+            json.loads(self.backend.to_str()),
+            {t.content for t in self.backend.get_added_tokens_decoder().values() if t.special},
+        )
+        alone = said["model"]["type"] == "WordLevel" and not said["normalizer"] and said["pre_tokenizer"] == ALONE
+        found = {t: i for t, i in self.backend.get_vocab().items() if t not in special}
+        return found if alone and said["decoder"] == {"type": "Fuse"} and all(len(t) == 1 for t in found) else {}
+
+    @cached_property
+    def names(self) -> dict[int, str]:
+        """The characters of `letters` by id."""
+        return {i: c for c, i in self.letters.items()}
+
     def encode(self, text: str) -> Ids:
         """Token ids of plain text; raises InputError where the vocabulary lacks a character."""
+        if self.letters and self.letters.keys() >= set(text):
+            return tuple([self.letters[c] for c in text])
         ids = tuple(self.backend.encode(text, add_special_tokens=False).ids)
         if self.unknown is not None and self.unknown in ids:
             bad = next(c for c in text if self.unknown in self.backend.encode(c, add_special_tokens=False).ids)
@@ -68,9 +90,14 @@ class Tokenizer:
         """Text of the ids; special tokens leave nothing. Remembered: samples of a group often agree."""
         found = self._decoded.get(ids)
         if found is None:
-            if len(self._decoded) > 50_000:
+            self._remembered += len(ids)
+            if self._remembered > REMEMBERED:
                 self._decoded.clear()
-            found = self._decoded[ids] = self.backend.decode(list(ids), skip_special_tokens=True)
+                self._remembered = len(ids)
+            found = (
+                "".join([self.names.get(i, "") for i in ids]) if self.names else self.backend.decode(list(ids), skip_special_tokens=True)
+            )
+            self._decoded[ids] = found
         return found
 
     @cached_property
@@ -164,7 +191,7 @@ def load_tokenizer(folder: Path, config: dict[str, Any]) -> Tokenizer:
 
     def special(name: str) -> int | None:
         token = settings.get(f"{name}_token")
-        token = token["content"] if isinstance(token, dict) else token
+        token = token.get("content") if isinstance(token, dict) else token
         found = backend.token_to_id(token) if isinstance(token, str) else None
         if found is None:
             found = generation.get(f"{name}_token_id", config.get(f"{name}_token_id"))
@@ -196,7 +223,8 @@ def read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = loads(path.read_text(encoding="utf-8"))
+        json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair can be spelled, but is no text
     except ValueError as error:
         raise BadModel(f"{path} is not valid JSON: {error}") from error
     return found if isinstance(found, dict) else {}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.errors import InputError
-from ..core.records import Question, Reply
+from ..core.records import CALLS, Question, Reply
 from ..engines.session import Session
 from ..tasks.environments import EPISODE, Episode, action_of
 from .thinking import reply_of
@@ -33,7 +33,8 @@ async def environment(model: Session, question: Question, tools: Any = None) -> 
             cut = said.truncated
             if not cut:
                 context = model.follow(context + turn, await waited(tools, tools.act, actions[-1]) + END)
-        return Reply("\n".join(actions), cut, {EPISODE: tools.record()})
+        went = tools.record()
+        return Reply("\n".join(actions), cut, {EPISODE: went, CALLS: went["errors"]})
     finally:
         tools.close()
 

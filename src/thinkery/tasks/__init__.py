@@ -12,15 +12,19 @@ from ..core.errors import BadConfig, UnknownName
 from .addition import Addition
 from .base import CORRUPTED, SPLITS, Task, split_of
 from .boxes import Boxes
+from .brainfuck import Brainfuck
 from .calendar import Calendar
 from .chain import Chain
 from .checkers import CHECKERS
 from .circuits import Circuits
 from .complexity import NAMES, Beyond
+from .connect3 import Connect3
 from .countdown import Countdown
+from .databases import Databases
 from .equations import Equations
 from .facts import FactWorld
 from .files import FileTask, is_path, load_file
+from .formulas import Formulas
 from .functions import Functions
 from .generated import Generated
 from .graphs import GRAPH, load_graph, worked_graphs
@@ -29,20 +33,30 @@ from .gym import GYM, gym_listing, load_gym
 from .hops import Hops
 from .household import Household
 from .logic import Logic
+from .looked_up import Searched, Walked
+from .objectives import Objectives
 from .operators import Operators
+from .oracle import Oracle
 from .ordering import Ordering
+from .pipelines import Pipelines
 from .puzzle import Puzzle
 from .python_fix import PythonFix
 from .python_output import PythonOutput
 from .python_synth import PythonSynth
 from .real import DATASETS, found, from_hub, load_dataset
 from .real.hub import PREFIX
+from .round_sums import RoundSums
 from .sat import Sat
 from .schedule import Schedule
+from .spurious import Spurious
 from .synlogic import load_synlogic, synlogic
 from .tables import Tables
+from .theories import Theories
+from .twenty_questions import TwentyQuestions
 from .unseen import composition
 from .verifiers import VERIFIERS, verifier
+from .web_shop import WebShop
+from .yards import Yards
 
 __all__ = [
     "CORRUPTED",
@@ -66,26 +80,39 @@ TASKS: dict[str, type[Generated[Any]]] = {
     for task in (
         Addition,
         Boxes,
+        Brainfuck,
         Calendar,
         Chain,
         Circuits,
+        Connect3,
         Countdown,
+        Databases,
         Equations,
         FactWorld,
+        Formulas,
         Functions,
         Grid,
         Hops,
         Household,
         Logic,
+        Objectives,
         Operators,
         Ordering,
+        Pipelines,
         Puzzle,
         PythonFix,
         PythonOutput,
         PythonSynth,
+        RoundSums,
         Sat,
         Schedule,
+        Searched,
+        Spurious,
         Tables,
+        Theories,
+        TwentyQuestions,
+        Walked,
+        WebShop,
     )
 }
 
@@ -122,11 +149,16 @@ def spec_of(text: str) -> dict[str, Any]:
 def load_task(name: str | Path, **spec: Any) -> Task:
     """A built-in task by name, alone or with difficulty keys ("addition:digits=3-5"), a data set by name, one of reasoning-gym
     ("gym:sudoku", "gym:sudoku:level=2"), of SynLogic ("synlogic:sudoku:level=2", all: "synlogic"), on graphs ("graph:bfs",
-    "graph:bfs:nodes=5-7") or of the hub ("hf:openai/gsm8k"), or a JSONL or CSV file's task by path.
+    "graph:bfs:nodes=5-7") or of the hub ("hf:openai/gsm8k"), or a JSONL or CSV file's task by path. Behind "oracle:" any of them, of
+    which solvers may ask the verifier; "acted:boxoban" has that data set's levels acted in.
 
     `spec`: a built-in task's difficulty keys, or what `load_file` takes. Raises UnknownName, BadConfig, BadData, MissingExtra.
     """
-    own, _, keys = str(name).partition(":")
+    own, colon, keys = str(name).partition(":")
+    if own == "oracle" and colon:
+        return Oracle(load_task(keys, **spec))
+    if own == "acted" and keys.partition(":")[0] == "boxoban" and not spec:
+        return Yards(keys.partition(":")[2])
     if own in TASKS:
         return TASKS[own](**(spec_of(keys) if keys else {}), **spec)
     if str(name) in VIEWS and not spec:

@@ -1,18 +1,17 @@
 """Environments as tasks: the solver `environment` acts turn by turn, and the score is the return on a declared scale.
 
-An episode is a run through an environment from one seed. Adapters: Gymnasium (Towers et al. 2024, arXiv:2407.17032) for text and grid
-worlds, and OpenEnv servers, whose sessions run over a web socket (their plain HTTP steps begin a new environment each).
+An episode is a run through an environment from one seed. Here is the adapter for Gymnasium (Towers et al. 2024, arXiv:2407.17032), for text
+and grid worlds.
 """
 
 from __future__ import annotations
 
 import copy
-import json
 import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..core.errors import BadConfig, InputError, MissingExtra, RunError, VerifierError
@@ -23,8 +22,8 @@ from .markers import tails
 
 PATIENCE = 400  # seeds before a split is called empty
 LONGEST = 200  # characters of an action in what the model is shown
+SEEN = 8000  # characters of an observation
 EPISODE = "episode"  # where a reply keeps how its episode went
-SECONDS = 60.0  # that a server may take
 COLOURED = re.compile(r"\x1b\[([0-9;]+)m(.*?)\x1b\[0m", re.DOTALL)
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 NAMES = {  # of actions that an environment only numbers
@@ -35,21 +34,54 @@ NAMES = {  # of actions that an environment only numbers
 }
 
 
+@dataclass(frozen=True)
+class Standing:
+    """Where an episode stands: all that there is to go back to.
+
+    acted   the actions in order, each with what was seen after it and why it was none ("" for one that was)
+    total   the sum of rewards
+    done    whether it is over
+    world   the environment's own state, a value that nothing changes; None: only the same actions lead back to it
+    """
+
+    acted: tuple[tuple[str, str, str], ...] = ()
+    total: float = 0.0
+    done: bool = False
+    world: Any = None
+
+
 class Episode(ABC):
     """A run through an environment: `begin` gives the first observation, `act` the next; `total` sums the rewards, `done` ends it.
 
     turns    after which it ends anyway
+    world    where the environment keeps its state, if that is a frozen value; then a snapshot holds just that
     remote   it is elsewhere, so that others may go on while one waits for it
     """
 
     remote = False
 
     def __init__(self, turns: int) -> None:
-        self.turns, self.taken, self.total, self.done = turns, 0, 0.0, False
+        self.turns, self.standing = turns, Standing()
+        self.world: Any = None
+
+    @property
+    def taken(self) -> int:
+        """Turns so far."""
+        return len(self.standing.acted)
+
+    @property
+    def total(self) -> float:
+        """The sum of rewards so far."""
+        return self.standing.total
+
+    @property
+    def done(self) -> bool:
+        """Whether it is over."""
+        return self.standing.done
 
     @abstractmethod
     def begin(self) -> str:
-        """The first observation."""
+        """The first observation. Begins anew if it has begun."""
 
     @abstractmethod
     def step(self, action: str) -> tuple[str, float, bool]:
@@ -59,31 +91,61 @@ class Episode(ABC):
         """The observation after an action; one that there is not costs the turn. Raises RunError past the end or for no finite reward."""
         if self.done:
             raise RunError("the episode is over: begin another")
-        try:
-            observation, reward, self.done = self.step(action)
-        except InputError as error:
-            observation, reward = str(error), 0.0
+        observation, error, reward, over = self._tried(action)
         if not math.isfinite(reward):
             raise RunError(f"the environment gave the reward {reward!r} for {action[:LONGEST]!r}; a reward is a finite number")
-        self.taken, self.total = self.taken + 1, self.total + reward
-        self.done = self.done or self.taken >= self.turns
+        acted = (*self.standing.acted, (action, observation, error))
+        self.standing = Standing(acted, self.total + reward, over or len(acted) >= self.turns)
         return observation
 
     def record(self) -> dict[str, Any]:
-        """How it went, as plain values."""
-        return {"return": self.total, "turns": self.taken, "done": self.done}
+        """How it went, as plain values. `errors` has the actions that were none, each as a tool's call."""
+        calls = [{"tool": "act", "arguments": a[:LONGEST], "text": seen, "error": why} for a, seen, why in self.standing.acted if why]
+        return {"return": self.total, "turns": self.taken, "done": self.done, "errors": calls}
 
-    def snapshot(self) -> Any:
-        """The state, to go back to by `restore` as often as one likes. Raises InputError where the environment cannot."""
-        raise InputError("this environment's state cannot be saved: begin another episode with the same actions")
+    def snapshot(self) -> Standing:
+        """Where it stands, to go back to by `restore` as often as one likes."""
+        return replace(self.standing, world=self.saved())
 
-    def restore(self, state: Any) -> None:
-        """Go back to a snapshot."""
-        raise InputError("this environment's state cannot be restored: begin another episode with the same actions")
+    def restore(self, standing: Standing) -> None:
+        """Go back to a snapshot: to the state it holds, or from the beginning by its actions. Raises RunError if those lead elsewhere."""
+        if standing.world is not None:
+            self.resume(standing.world)
+        else:
+            self.begin()
+            for action, observation, _ in standing.acted:
+                if (again := self._tried(action)[0]) != observation:
+                    raise RunError(
+                        f"this environment's state cannot be copied, and it does not repeat itself: {action[:LONGEST]!r} led to "
+                        f"{again[:LONGEST]!r}, before to {observation[:LONGEST]!r}; begin another episode"
+                    )
+        self.standing = standing
+
+    def saved(self) -> Any:
+        """The environment's own state as a value that nothing changes; None where it has none to give."""
+        return self.world
+
+    def resume(self, world: Any) -> None:
+        """Go on from what `saved` gave."""
+        self.world = world
 
     def close(self) -> None:
         """Give back what it holds."""
         return None
+
+    def _tried(self, action: str) -> tuple[str, str, float, bool]:
+        """Observation, what is wrong with the action ("" for nothing), reward and end."""
+        try:
+            observation, reward, over = self.step(action)
+        except InputError as error:
+            return within(str(error)), str(error)[:LONGEST], 0.0, False
+        return within(observation), "", reward, over
+
+
+def within(observation: str) -> str:
+    """An observation that a model can be shown: of one that is too long the beginning, and how much is left out."""
+    more = len(observation) - SEEN
+    return observation if more <= 0 else f"{observation[:SEEN]}\n(and {more} characters more)"
 
 
 class Environment(Task):
@@ -122,7 +184,7 @@ class Environment(Task):
             draw = address(seed, "environment", self.name, split, index, k) >> 33
             episode = self.open(draw)
             try:
-                shown = episode.begin()
+                shown = within(episode.begin())
             finally:
                 episode.close()
             family = f"seed {draw}" if self.one_start else digest(shown).hex()
@@ -147,7 +209,8 @@ class Environment(Task):
                 f"{self.name}: the return {total:g} lies outside the declared {low:g}..{high:g}; declare rewards that hold it"
             )
         score = min(1.0, max(0.0, score))  # sums of rewards are rounded
-        return Verdict(score, reply.text[-LONGEST:].strip() or None, {"return": total, "turns": float(went["turns"])}, f"return {total:g}")
+        parts = {"return": total, "turns": float(went["turns"]), "errors": float(len(went["errors"]))}
+        return Verdict(score, reply.text[-LONGEST:].strip() or None, parts, f"return {total:g}")
 
     def demonstration(self, problem: Problem, style: str, rng: Stream) -> str:
         """See Task: there are none."""
@@ -202,13 +265,16 @@ class GymnasiumEpisode(Episode):
         observation, reward, terminated, truncated, _ = self.env.step(chosen)
         return self.describe(self.env, observation), float(reward), bool(terminated or truncated)
 
-    def snapshot(self) -> Any:
-        """See Episode: a copy of the environment."""
-        return copy.deepcopy((self.env, self.taken, self.total, self.done))
+    def saved(self) -> Any:
+        """See Episode: a copy of the environment, its chance too; None where it holds what cannot be copied."""
+        try:
+            return copy.deepcopy(self.env)
+        except Exception:  # somebody's code, that holds windows, processes or locks
+            return None
 
-    def restore(self, state: Any) -> None:
+    def resume(self, world: Any) -> None:
         """See Episode."""
-        self.env, self.taken, self.total, self.done = copy.deepcopy(state)
+        self.env = copy.deepcopy(world)
 
     def close(self) -> None:
         """See Episode."""
@@ -288,77 +354,3 @@ def _names(env: str, made: Any, actions: Sequence[str] | None) -> tuple[str, ...
     if len(set(map(str.casefold, names))) != n:
         raise BadConfig(f"{env} has {n} actions, but the names are {', '.join(names)}; give {n} different ones")
     return names
-
-
-# ---- OpenEnv
-
-
-class OpenEnvEpisode(Episode):
-    """A session with an OpenEnv server. What it may be asked is its own; a message is {type, data}, in JSON."""
-
-    remote = True
-
-    def __init__(self, url: str, seed: int, turns: int, field: str, reset: Mapping[str, Any]) -> None:
-        super().__init__(turns)
-        try:
-            from websockets.sync.client import connect
-        except ImportError:
-            raise MissingExtra("websockets", "games", "an OpenEnv server") from None
-        self.url, self.field, self.settings, self.held = url, field, {**reset, "seed": seed}, ExitStack()
-        try:
-            self.socket = self.held.enter_context(connect(url, open_timeout=SECONDS))
-        except (OSError, TimeoutError) as error:
-            raise RunError(f"no OpenEnv server answers at {url}: {error}; start it, or mend the address") from error
-
-    def begin(self) -> str:
-        """See Episode."""
-        return self._asked({"type": "reset", "data": self.settings})[0]
-
-    def step(self, action: str) -> tuple[str, float, bool]:
-        """See Episode."""
-        return self._asked({"type": "step", "data": {self.field: action}})
-
-    def close(self) -> None:
-        """See Episode."""
-        self.held.close()
-
-    def _asked(self, message: Mapping[str, Any]) -> tuple[str, float, bool]:
-        """Observation, reward (0 where none is given) and end. Raises RunError for what is no observation."""
-        try:
-            self.socket.send(json.dumps(message))
-            answer = json.loads(self.socket.recv(timeout=SECONDS))
-            if answer["type"] == "error":
-                raise RunError(f"{self.url} refused {message['type']}: {str(answer['data'].get('message', answer['data']))[:500]}")
-            data = answer["data"]
-            return written(data["observation"]), float(data.get("reward") or 0.0), bool(data.get("done", False))
-        except RunError:
-            raise
-        except Exception as error:  # a server may say anything, or go away
-            raise RunError(f"{self.url} gave no observation after {message['type']}: {type(error).__name__}: {error}") from error
-
-
-def written(observation: Any) -> str:
-    """An observation as text: itself, its only text, or all its values as JSON."""
-    if isinstance(observation, Mapping):
-        shown = {k: v for k, v in observation.items() if k not in ("done", "reward", "metadata")}
-        texts = [v for v in shown.values() if isinstance(v, str)]
-        return texts[0] if len(texts) == len(shown) == 1 else json.dumps(shown, ensure_ascii=False, sort_keys=True)
-    return observation if isinstance(observation, str) else json.dumps(observation, ensure_ascii=False)
-
-
-def openenv_task(
-    url: str,
-    rewards: tuple[float, float],
-    turns: int = 50,
-    field: str = "message",
-    instruction: str = "",
-    one_start: bool = False,
-    **reset: Any,
-) -> Environment:
-    """An OpenEnv server at ws://host:port/ws as a task. `field` is the part of its action that the model's text fills; `reset` goes to every
-    reset, with the problem's seed. Raises BadConfig for another address.
-    """
-    if not url.startswith(("ws://", "wss://")):
-        raise BadConfig(f"{url!r} is no address of an OpenEnv session; give ws://host:port/ws")
-    told = instruction or "Answer with one action."
-    return Environment(f"openenv:{url}", lambda seed: OpenEnvEpisode(url, seed, turns, field, reset), rewards, told, one_start)

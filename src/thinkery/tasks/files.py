@@ -12,11 +12,11 @@ from typing import Any
 from ..core.errors import BadData, InputError, VerifierError
 from ..core.records import Problem, Question, Reply, Rollout, Verdict
 from ..core.rng import Stream
-from . import verifiers
+from . import inspect_logs, verifiers
 from .base import SPLITS, check_style, digest, split_of
 from .finite import Finite
 
-SUFFIXES = (".jsonl", ".csv")
+SUFFIXES = (".jsonl", ".csv", ".json", ".eval")  # the last two: logs of Inspect
 STYLE = "solution"
 
 
@@ -99,6 +99,9 @@ def rows(path: Path) -> Iterator[tuple[int, Row]]:
     """Each row with its line. Raises BadData where the file as a whole cannot be read."""
     if path.suffix.lower() not in SUFFIXES:
         raise BadData(path, f"the name ends in {path.suffix!r}; problems are read from {' or '.join(SUFFIXES)}")
+    if path.suffix.lower() in SUFFIXES[2:]:
+        yield from enumerate(({k: v for k, v in row.items() if v is not None} for row in inspect_logs.rows(path)), 1)
+        return
     try:
         raw = path.read_bytes()
     except OSError as error:

@@ -55,6 +55,7 @@ class TurnsEpisode(Episode):
 
     def begin(self) -> str:
         """See Episode. Raises RunError for an environment whose setup asks something else than its row."""
+        self.close()
         self.running = asyncio.run_coroutine_threadsafe(self._rollout(), loop(os.getpid()))
         kind, messages = self._next()
         if kind == "ended":

@@ -1,6 +1,6 @@
 """A household: bring things where they belong. Any actions that do are right.
 
-`House` is the world for agents, too: `legal` is its transition function, and `observed` what one sees of a state.
+It is a world for agents, too, that act turn by turn and see a room at a time: `House.observed`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from ..core.records import Problem, Reply, Rollout, Verdict
 from ..core.rng import Stream
 from .base import CORRUPTED
 from .boards import planned, spoilt, traced
+from .environments import EPISODE
 from .generated import Generated, laid_out, posed, span, whole
+from .played import MOST, Acting, came_to
 from .shapes import shape
 
 ROOMS = ("hall", "kitchen", "bath", "study", "attic", "cellar", "garage", "porch")
@@ -117,9 +119,16 @@ class Household(Generated[Spec]):
             yield posed(prompted(house, start), ",".join(solved(house, start)), likeness(house, start), count, (house, start))
 
     def verify(self, problem: Problem, reply: Reply, rollout: Rollout | None = None) -> Verdict:
-        """See Task. Parts: see `simulated`."""
+        """See Task. Parts: see `simulated`, and `came_to` where it was acted in."""
+        if EPISODE in reply.data:
+            return came_to(reply)
         house, start = problem.data
         return planned(reply, PLAN, "actions", house, start, lambda tail: tail.replace(", ", ",").split(","))
+
+    def tools(self, problem: Problem, rng: Stream) -> Acting[State]:
+        """See Task: an episode in the house."""
+        house, start = problem.data
+        return Acting(house, start, house.observed, MOST)
 
     def written(self, problem: Problem, style: str, stream: Stream) -> str:
         """See Generated. "corrupted" does something else once."""

@@ -11,20 +11,21 @@ import datetime
 import importlib
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import Any
 
 import pydantic_monty as monty
 
-from .python import SECONDS, Result
+from .python import ELSEWHERE, LONGEST, SECONDS, Result
 
 MEMORY = 128 << 20
 OUTPUT = 100_000  # bytes printed
 DEPTH = 900
+CALLS = 50_000  # of `input` and other functions that are answered from outside
+SAID = 2000  # characters of an error
 GRACE = 2.0  # before a process that does not stop by itself is killed
-LONGEST = 200_000  # characters of a program
 
 MODULES = (
     "asyncio",
@@ -42,11 +43,14 @@ MODULES = (
     "time",
     "typing",
 )
-ELSEWHERE = frozenset({"numpy", "scipy", "sympy", "pandas", "networkx", "sortedcontainers", "matplotlib", "sklearn", "torch", "requests"})
-OVER = re.compile(r"(?:feed|turn) time limit exceeded|memory limit exceeded|maximum recursion depth exceeded")
+OVER = re.compile(
+    r"(?:feed|turn) time limit exceeded|memory limit exceeded|exceeded its memory limit|maximum recursion depth exceeded"
+    r"|suspension limit \d+ exceeded"
+)
 NO_NAME = re.compile(r"name '(\w+)' is not defined")
 NO_MODULE = re.compile(r"No module named '(\w+)")
 NO_MEMBER = re.compile(r"(?:module|type object) '([\w.]+)' has no attribute '(\w+)'|'([\w.]+)' object has no attribute '(\w+)'")
+IMPORTS = re.compile(r"^[ \t]*(?:import|from)[ \t]+(\w+)", re.MULTILINE)
 NO_IMPORT = re.compile(r"cannot import name '(\w+)' from '(\w+)'")
 CRASH = "Internal error in monty"
 EXITS = frozenset({CRASH, "sys.exit", "exit()", "quit()"})  # what the sandbox makes of a program that ends itself
@@ -111,11 +115,25 @@ class Session:
         raise RuntimeError(found.error)
 
 
-def run(code: str, inputs: Mapping[str, Any], stdin: str | None, seconds: float) -> dict[str, Any]:
-    """`python.run`'s other end: a Result's fields, its value as Python writes it."""
+def run(programs: Sequence[str], inputs: Mapping[str, Any], stdin: str | None, seconds: float) -> dict[str, Any]:
+    """`python.run`'s other end: the fields of the last program's Result, its value as Python writes it, after the others ran before it."""
     with session(seconds) as fresh:
-        result = fresh.run(code, inputs=inputs, functions={"input": reader(stdin or "")})
+        lines = reader(stdin or "")
+        for i, code in enumerate(programs):
+            if missing := missed(code):
+                return vars(Result("unsupported", error=f"import {missing}"))
+            result = fresh.run(code, inputs={} if i else inputs, functions={"input": lines})
+            if result.ended in ("limit", "unsupported"):
+                break
     return vars(result) | {"value": shown(result.value)}
+
+
+def missed(code: str) -> str:
+    """A module that the sandbox lacks and whose lack the program would not show, since it catches errors; "" for none."""
+    if "except" not in code:
+        return ""
+    named = (m[1] for m in IMPORTS.finditer(code))
+    return next((n for n in named if n not in MODULES and (n in sys.stdlib_module_names or n in ELSEWHERE)), "")
 
 
 def shown(value: Any) -> str | None:
@@ -131,7 +149,7 @@ def shown(value: Any) -> str | None:
 @contextmanager
 def session(seconds: float = SECONDS) -> Iterator[Session]:
     """A fresh interpreter; each of its runs has that many seconds."""
-    limits = {"max_feed_duration_secs": seconds, "max_memory": MEMORY, "max_recursion_depth": DEPTH}
+    limits = {"max_feed_duration_secs": seconds, "max_memory": MEMORY, "max_recursion_depth": DEPTH, "max_suspensions": CALLS}
     with ExitStack() as stack:
         inner = stack.enter_context(pool().checkout(limits=limits, os_policy=POLICY))
         yield Session(inner)
@@ -157,7 +175,7 @@ def failed(error: Exception, output: str) -> Result:
     """The result of a run that raised."""
     inner = error.exception() if isinstance(error, monty.MontyError) else error
     kind, message = type(inner).__name__, str(inner)
-    said = f"{kind}: {message}" if message else kind
+    said = (f"{kind}: {message}" if message else kind)[:SAID]
     if OVER.search(message):
         return Result("limit", output=output, error=said)
     if lack := lacking(kind, message):

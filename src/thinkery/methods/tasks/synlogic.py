@@ -5,7 +5,8 @@ Problem  Checkable data are mathematics and code almost alone; and what is alway
 New      `calibrated`: each family of the mixture at a level of its own, raised when nearly all fresh replies are right and lowered when nearly
          none are. Reward 1 for the right answer in the right form; clip-higher, mixed groups, tokens that count alike, no KL penalty (DAPO).
 Differs  The level follows the learner while it trains, where the paper sets bounds once for each family, by the pass rates of other models.
-         Families are small variants, not all of the 35; no mathematics or code beside them. At most `REFILL` further collections a step.
+         Families are small variants: the 34 that the repository names, of the 35 that the paper counts; no mathematics or code beside
+         them. At most `REFILL` further collections a step.
 """
 
 from __future__ import annotations

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...core.errors import BadData, InputError, UnknownName
 from ...core.records import Problem, Question, Reply, Rollout, Verdict
 from ...core.rng import Stream
+from ...tools.tool import Toolbox
 from .. import verifiers
 from ..base import SPLITS, check_style, digest, split_of
 from ..finite import Finite
@@ -72,6 +74,7 @@ class Dataset:
     solve        finds the gold answer when a problem is asked for, where none was published
     scorer       whose rules it follows
     max_tokens   of a reply, as the field gives; subword tokens
+    lend         the tools of a rollout, over the files of its folder
     hub          where it is on the Hugging Face hub, with columns that `pose` reads, and the hub's splits as ours
     """
 
@@ -89,6 +92,7 @@ class Dataset:
     check: Check | None = None
     solve: Callable[[Problem], str] | None = None
     max_tokens: int = 512
+    lend: Callable[[Path], Toolbox] | None = None
     hub: str = ""
     hub_splits: Mapping[str, str] = field(default_factory=dict)
 
@@ -221,6 +225,18 @@ class Published(Finite):
         self.left_out[rule] = self.left_out.get(rule, 0) + 1
 
 
+class Lending(Published):
+    """The task of a data set whose solvers are lent tools."""
+
+    def __init__(self, dataset: Dataset, rows: Iterator[Placed], part: str, lend: Callable[[], Toolbox]) -> None:
+        super().__init__(dataset, rows, part)
+        self._lend = lend
+
+    def tools(self, problem: Problem, rng: Stream) -> Toolbox:
+        """See Task. Raises BadData for files that cannot be read."""
+        return self._lend()
+
+
 def from_files(dataset: Dataset, data: Path, part: str = "") -> Published:
     """The task of the files below `data`; `part`: of those alone whose stem it is or begins, up to a "_". Raises UnknownName, BadData."""
     paths = dataset.paths(data)
@@ -229,4 +245,6 @@ def from_files(dataset: Dataset, data: Path, part: str = "") -> Published:
         if not paths:
             raise UnknownName(f"part of {dataset.name}", part, dataset.parts(data))
     rows = (Placed(path, n, split, row) for path, split in paths for n, row in enumerate(read(path)))
+    if dataset.lend is not None:
+        return Lending(dataset, rows, part, partial(dataset.lend, data / dataset.folder))
     return Published(dataset, rows, part)

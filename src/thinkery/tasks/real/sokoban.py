@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ MOVES = re.compile(r"(?:up|down|left|right|[udlr])(?:[\s,;]{0,4}(?:up|down|left|
 MOVE = re.compile(r"up|down|left|right|[udlr]", re.IGNORECASE)
 LEVEL = re.compile(r"#{10}\n(?:#[# @$.]{8}#\n){8}#{10}")
 STEPS = {"u": -8, "d": 8, "l": -1, "r": 1}
+WIDTH = 11  # ten cells and the line's end
+WAYS = {"u": -WIDTH, "d": WIDTH, "l": -1, "r": 1}
 ROOM = 1 << 20  # states of a search
 
 
@@ -48,19 +51,54 @@ def plan(problem: Problem, reply: Reply) -> Verdict:
 
 
 def pushed(level: str, moves: str) -> bool:
-    """Whether every box stands on a goal after the moves. A move against a wall or a stuck box changes nothing."""
-    player = level.index("@")
-    walls, boxes, goals = ({i for i, cell in enumerate(level) if cell == kind} for kind in "#$.")
-    steps = {"u": -11, "d": 11, "l": -1, "r": 1}  # ten cells and the line's end
+    """Whether every box stands on a goal after the moves."""
+    yard, state = opened(level)
     for move in moves:
-        ahead, beyond = player + steps[move], player + 2 * steps[move]
-        if ahead in walls or (ahead in boxes and (beyond in walls or beyond in boxes)):
-            continue
-        if ahead in boxes:
-            boxes.remove(ahead)
-            boxes.add(beyond)
-        player = ahead
-    return boxes == goals
+        state = yard.moved(state, move)
+    return yard.goal(state)
+
+
+# ---- the world
+
+State = tuple[int, frozenset[int]]  # where one stands, and the boxes; places in the level's text
+
+
+@dataclass(frozen=True)
+class Yard:
+    """The world of a level: how long its text is, and where walls and goals are."""
+
+    size: int
+    walls: frozenset[int]
+    goals: frozenset[int]
+
+    def legal(self, state: State, action: str) -> State | None:
+        """See World: up, down, left, right, or their first letters."""
+        return self.moved(state, action[0].lower()) if MOVE.fullmatch(action) else None
+
+    def moved(self, state: State, move: str) -> State:
+        """After a move. One against a wall or a stuck box changes nothing."""
+        player, boxes = state
+        ahead, beyond = player + WAYS[move], player + 2 * WAYS[move]
+        if ahead in self.walls or (ahead in boxes and (beyond in self.walls or beyond in boxes)):
+            return state
+        return ahead, boxes - {ahead} | {beyond} if ahead in boxes else boxes
+
+    def goal(self, state: State) -> bool:
+        """See World."""
+        return state[1] == self.goals
+
+    def shown(self, state: State) -> str:
+        """The level as it stands; what stands on a goal is * for a box, + for the player."""
+        cells = dict.fromkeys(range(WIDTH - 1, self.size, WIDTH), "\n") | dict.fromkeys(self.walls, "#") | dict.fromkeys(self.goals, ".")
+        cells |= {box: "*" if box in self.goals else "$" for box in state[1]}
+        cells[state[0]] = "+" if state[0] in self.goals else "@"
+        return "".join(cells.get(i, " ") for i in range(self.size))
+
+
+def opened(level: str) -> tuple[Yard, State]:
+    """The world of a level and its first state."""
+    walls, boxes, goals = (frozenset(i for i, cell in enumerate(level) if cell == kind) for kind in "#$.")
+    return Yard(len(level), walls, goals), (level.index("@"), boxes)
 
 
 # ---- solutions

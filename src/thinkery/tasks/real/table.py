@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import arithmetic, checks, choices, code, puzzles, sokoban
+from . import arithmetic, checks, choices, code, lookup, puzzles, sokoban
 from .dataset import Dataset, Files
 
 AIME = "(c) MAA; the copies' repositories are MIT and Apache-2.0"
@@ -134,9 +134,23 @@ READING = (
         'End with "Answer:" and the answer alone, in few words or yes or no.', checks.span,
     ),
     Dataset(
+        "hotpotqa_search", "HotpotQA, searched", "as hotpotqa, with nothing but the question: all files' paragraphs can be searched",
+        "arXiv:1809.09600, hotpotqa.github.io", "CC BY-SA 4.0", "hotpotqa_paragraphs", (Files("distractor100_*.jsonl", "test"),),
+        lookup.unread, "span", "exact match after SQuAD's normalising; F1 as the part f1",
+        'Search for paragraphs that say it. End with "Answer:" and the answer alone, in few words or yes or no.', checks.span,
+        lend=lookup.paragraphs,
+    ),
+    Dataset(
         "metaqa", "MetaQA", "1 to 3 hops in a graph of films (metaqa:2hop is one depth)", "arXiv:1709.04071, github.com/yuyuz/MetaQA", "CC BY 3.0",
         "metaqa", (Files("?hop_dev.tsv", "validation"), Files("?hop_test.tsv", "test")), choices.film, "names",
         "all answers and no other; hits@1 as the part hit", 'End with "Answer:" and all answers, separated by |.', checks.listed,
+    ),
+    Dataset(
+        "metaqa_graph", "MetaQA, with its graph", "as metaqa, with the graph of films to look at", "arXiv:1709.04071, github.com/yuyuz/MetaQA",
+        "CC BY 3.0", "metaqa", (Files("?hop_dev.tsv", "validation"), Files("?hop_test.tsv", "test")), choices.film, "names",
+        "all answers and no other; hits@1 as the part hit",
+        'Look at the facts of the graph, which are about films. End with "Answer:" and all answers, separated by |.', checks.listed,
+        lend=lookup.films,
     ),
 )  # fmt: skip
 

@@ -9,15 +9,18 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
-from itertools import permutations
+from itertools import combinations, permutations, product
 from typing import Any
 
+from ...core.records import Problem
 from ...core.rng import Stream
 from .family import LEVELS, Family, Made, renamed
 
 Square = tuple[str, ...]  # row after row, each a string of digits
 Clue = tuple[Any, ...]
+Cell = tuple[int, int]  # row, column
 
 
 @cache
@@ -51,8 +54,43 @@ def visible(line: str) -> int:
     return sum(all(a < b for a in line[:i]) for i, b in enumerate(line))
 
 
+@cache
+def ways(cells: tuple[Cell, ...], size: int) -> tuple[tuple[str, ...], ...]:
+    """All numbers that some cells can have, if none comes twice in a row or a column."""
+    pairs = [(i, j) for i, j in combinations(range(len(cells)), 2) if cells[i][0] == cells[j][0] or cells[i][1] == cells[j][1]]
+    return tuple(w for w in product("1234"[:size], repeat=len(cells)) if all(w[i] != w[j] for i, j in pairs))
+
+
+@cache
+def lines(size: int, boxes: bool) -> tuple[tuple[Cell, ...], ...]:
+    """The cells of each row and column, and of each quarter: every number comes once in each."""
+    rows = [tuple((y, x) for x in range(size)) for y in range(size)]
+    columns = [tuple((y, x) for y in range(size)) for x in range(size)]
+    quarters = [((y, x), (y + 1, x), (y, x + 1), (y + 1, x + 1)) for y in (0, 2) for x in (0, 2)] if boxes else []
+    return (*rows, *columns, *quarters)
+
+
+def forced(rules: Sequence[tuple[tuple[Cell, ...], Sequence[tuple[str, ...]]]], size: int) -> list[tuple[Cell, str]]:
+    """Cells one after another that one rule leaves a single number, given what the rules before it left; until no rule says more.
+
+    rules   some cells and all numbers that they can have
+    """
+    left = {(y, x): set("1234"[:size]) for y in range(size) for x in range(size)}
+    found: list[tuple[Cell, str]] = []
+    narrowed = True
+    while narrowed:
+        narrowed = False
+        for cells, every in rules:
+            fitting = [numbers for numbers in every if all(n in left[c] for c, n in zip(cells, numbers))]
+            for cell, can in zip(cells, map(set, zip(*fitting))):
+                if can < left[cell]:
+                    left[cell], narrowed = can, True
+                    found += [(cell, n) for n in can if len(can) == 1]
+    return found
+
+
 class SquareFamily(Family):
-    """A square to be filled in; the answer is its rows, with / between them."""
+    """A square to be filled in; the answer is its rows, with / between them. The work is the cells that the rules force, such as b1=3."""
 
     form = re.compile("[1-4]{3}(?:/[1-4]{3}){2}|[1-4]{4}(?:/[1-4]{4}){3}")
     what = "filled square"
@@ -67,6 +105,11 @@ class SquareFamily(Family):
     def holds(clue: Clue, square: Square) -> bool:
         """Whether a square agrees with a clue."""
 
+    @staticmethod
+    def about(clue: Clue, size: int) -> tuple[Cell, ...]:
+        """The cells that a clue speaks of."""
+        return (clue[1:3],)
+
     @abstractmethod
     def shown(self, size: int, clues: Sequence[Clue]) -> str:
         """The clues as a prompt."""
@@ -77,7 +120,7 @@ class SquareFamily(Family):
 
     def room(self, level: int) -> int:
         """See Family."""
-        return self.side(level) * (self.side(level) + 1)
+        return self.side(level) * (self.side(level) + 1) + 5 * self.side(level) ** 2
 
     def make(self, level: int, stream: Stream) -> Made | None:
         """See Family."""
@@ -87,6 +130,23 @@ class SquareFamily(Family):
         clues = thinned(self.clues(square, stream), every, self.holds, 2 * (LEVELS - level), stream)
         prompt = self.shown(size, clues) + "?"
         return Made(prompt, "/".join(square), self.alike(prompt), (size, tuple(clues))) if clues else None
+
+    def written(self, problem: Problem, style: str, stream: Stream) -> str:
+        """See Generated. The work is found here: it takes longer than the problem."""
+        facts, _ = problem.data
+        work = () if style == "direct" else self.steps(*facts)
+        return super().written(replace(problem, data=(facts, work)), style, stream)
+
+    def steps(self, size: int, clues: Sequence[Clue]) -> tuple[str, ...]:
+        """Cells that are not given, as far as one clue or one line at a time forces them; the others are found by trying."""
+        rules = [
+            (cells, [w for w in ways(cells, size) if self.holds(c, filled(cells, w, size))])
+            for c in clues
+            for cells in [self.about(c, size)]
+        ]
+        rules += [(line, list(permutations("1234"[:size]))) for line in lines(size, self.boxes)]
+        known = {c[1:3] for c in clues if c[0] == "cell"}
+        return tuple(f"{place(cell)}={n}" for cell, n in forced(rules, size) if cell not in known)
 
     def alike(self, prompt: str) -> str:
         """What the problem's content is."""
@@ -101,13 +161,19 @@ class SquareFamily(Family):
         return next((f"the clue {c} does not hold" for c in clues if not self.holds(c, square)), "")
 
 
+def filled(cells: Sequence[Cell], numbers: Sequence[str], size: int) -> Square:
+    """A square with numbers in some cells and 0 elsewhere."""
+    known = dict(zip(cells, numbers))
+    return tuple("".join(known.get((y, x), "0") for x in range(size)) for y in range(size))
+
+
 def cells(clues: Sequence[Clue], size: int) -> str:
     """Cells that are given as rows with a . for each that is not."""
     given = {(y, x): digit for kind, y, x, digit in clues if kind == "cell"}
     return "/".join("".join(given.get((y, x), ".") for x in range(size)) for y in range(size))
 
 
-def place(cell: tuple[int, int]) -> str:
+def place(cell: Cell) -> str:
     """A cell's name: the letter of its column and the number of its row."""
     return f"{'abcd'[cell[1]]}{cell[0] + 1}"
 
@@ -118,7 +184,7 @@ def given(square: Square) -> list[Clue]:
 
 
 class Sudoku(SquareFamily):
-    """Prompt `1.../..3./.4../...2?`: 1 to 4 once in every row, column and quarter. Fewer cells given from level to level."""
+    """Prompt `...2/1.../3.../213.?`, reply `d4=4,a1=4,...#4312/1243/3421/2134`: 1 to 4 once in every row, column and quarter. Fewer cells given from level to level."""
 
     name = "synlogic:sudoku"
     instruction = (
@@ -172,6 +238,11 @@ class Futoshiki(SquareFamily):
         (y, x), (v, u) = clue[1:]
         return bool(square[y][x] < square[v][u])
 
+    @staticmethod
+    def about(clue: Clue, size: int) -> tuple[Cell, ...]:
+        """See SquareFamily."""
+        return (clue[1:3],) if clue[0] == "cell" else clue[1:]
+
     def shown(self, size: int, clues: Sequence[Clue]) -> str:
         """See SquareFamily."""
         return ";".join(
@@ -207,6 +278,13 @@ class Skyscraper(SquareFamily):
         if clue[0] == "cell":
             return bool(square[clue[1]][clue[2]] == clue[3])
         return bool(visible(Skyscraper.line(square, clue[0], clue[1])) == clue[2])
+
+    @staticmethod
+    def about(clue: Clue, size: int) -> tuple[Cell, ...]:
+        """See SquareFamily."""
+        if clue[0] == "cell":
+            return (clue[1:3],)
+        return lines(size, False)[clue[1] if clue[0] in "lr" else size + clue[1]]
 
     def shown(self, size: int, clues: Sequence[Clue]) -> str:
         """See SquareFamily."""
@@ -254,6 +332,11 @@ class Calcudoku(SquareFamily):
         """See SquareFamily."""
         operation, total, *cage = clue
         return bool(Calcudoku.total(operation, cage, square) == total)
+
+    @staticmethod
+    def about(clue: Clue, size: int) -> tuple[Cell, ...]:
+        """See SquareFamily."""
+        return clue[2:]
 
     def shown(self, size: int, clues: Sequence[Clue]) -> str:
         """See SquareFamily."""

@@ -1,0 +1,1 @@
+"""Methods whose novelty is a way of thinking, or how a model is taught to choose one."""
