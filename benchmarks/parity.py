@@ -1,21 +1,23 @@
-"""The same checkpoint by us and by lm-evaluation-harness: the same replies, to the character, and the same scores, on GSM8K's prompts.
+"""The same checkpoint by us, by lm-evaluation-harness and by Inspect: the same replies, to the character, and the same scores.
 
-The checkpoint is made here: a small decoder that has learnt part of the rows by heart, so that some replies are right. The problems are
-made here, too, in the data set's form; prompts, stop strings, filters and metric are those of the harness's task gsm8k. Its five worked
-examples are more than this decoder was taught to read: that round compares replies, its scores are all 0. The exit status is 1 if a reply
-differs, or if each of the harness's filters scores some problem in another way than we do.
+Real problems of GSM8K and MATH-500 under the published prompts: GSM8K's as it stands, the eight worked examples of Wei et al. (2022), the four of
+Lewkowycz et al. (2022). Prompts, stop strings, filters and metrics are those of the harness's tasks gsm8k, gsm8k_cot and minerva_math500; Inspect
+reads the same prompts with its scorers `match` and `math`. The checkpoint is a small decoder that has learnt part of the problems by heart under that
+very prompt, so that some replies are right. The exit status is 1 if a reply differs, or if no score of the other side is ours by every problem.
 
-    pip install lm-eval torch transformers    # then, from a clone
-    python benchmarks/parity.py
+    pip install 'lm-eval[math]' inspect-ai torch transformers    # then, from a clone
+    python benchmarks/parity.py --data FOLDER    # with gsm8k/test.jsonl and math/math500.jsonl
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import random
 import sys
 import tempfile
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -30,156 +32,254 @@ from thinkery.models.model import load_model, new_model
 from thinkery.models.tokenizer import train_tokenizer
 from thinkery.solvers import single
 from thinkery.tasks.base import Task
-from thinkery.tasks.verifiers import Check, verifier
+from thinkery.tasks.verifiers import verifier
 
-ROWS, LEARNT, STEPS = 60, 36, 300
-SMALL = DecoderConfig(vocabulary=0, width=128, layers=4, heads=4, kv_heads=2, head_width=32, feed_forward=256, context=2048)
-UNTIL, TOKENS = ("Question:", "</s>", "<|im_end|>"), 64
+ROWS, LEARNT, STEPS = 40, 24, 400
+PIECES = 600  # of the tokenizer
+SMALL = DecoderConfig(vocabulary=0, width=128, layers=4, heads=4, kv_heads=2, head_width=32, feed_forward=256, context=4096)
+Doc = dict[str, str]
 
 
-def rows(n: int) -> list[dict[str, str]]:
-    """Word problems in GSM8K's form, with a worked answer."""
-    dice, out = random.Random(0), []
-    names, things = ("Ann", "Ben", "Cleo", "Dan", "Eve", "Finn"), ("apples", "books", "coins", "eggs", "pens")
-    for _ in range(n):
-        name, thing, a, b = dice.choice(names), dice.choice(things), dice.randint(12, 99), dice.randint(3, 60)
-        question = f"{name} has {a} {thing} and buys {b} more. How many {thing} does {name} have now?"
-        out.append({"question": question, "answer": f"{name} has {a} + {b} = <<{a}+{b}={a + b}>>{a + b} {thing}.\n#### {a + b}"})
-    return out
+@dataclass(frozen=True)
+class Form:
+    """One way to ask.
+
+    file        of problems, under the folder given
+    config      the harness's task, reading a file
+    reply       what is learnt by heart
+    gold        the answer
+    check       our verifier; `scorer` makes Inspect's
+    metrics     of the harness
+    """
+
+    name: str
+    file: str
+    config: Callable[[], dict[str, Any]]
+    reply: Callable[[Doc], str]
+    gold: Callable[[Doc], str]
+    check: str
+    scorer: Callable[[], Any]
+    metrics: tuple[str, ...] = ("exact_match",)
+    max_tokens: int = 160
+
+
+# ---- the harness's tasks
+
+
+def published(task: str) -> dict[str, Any]:
+    """A task's configuration as the harness ships it, without where its rows come from."""
+    import lm_eval
+    import yaml
+
+    path = next((Path(lm_eval.__file__).parent / "tasks" / "gsm8k").glob(f"{task}.yaml"))
+    found: dict[str, Any] = yaml.safe_load(path.read_text())
+    return {k: v for k, v in found.items() if k not in ("dataset_name", "dataset_path", "tag", "metadata", "repeats")}
+
+
+def gsm8k() -> dict[str, Any]:
+    """Without worked examples: its own are drawn anew for each problem."""
+    return {**published("gsm8k"), "num_fewshot": 0}
+
+
+def gsm8k_cot() -> dict[str, Any]:
+    return published("gsm8k-cot")
+
+
+def minerva() -> dict[str, Any]:
+    from lm_eval.tasks.minerva_math import utils
+
+    return {
+        "output_type": "generate_until", "process_docs": utils.process_docs, "doc_to_text": utils.doc_to_text,
+        "process_results": utils.process_results, "doc_to_target": "{{answer if few_shot is undefined else solution}}", "num_fewshot": 4,
+        "fewshot_config": {"sampler": "first_n", "samples": utils.list_fewshot_samples},
+        "metric_list": [{"metric": m, "aggregation": "mean", "higher_is_better": True} for m in ("exact_match", "math_verify")],
+        "generation_kwargs": {"until": ["Problem:"], "do_sample": False, "temperature": 0.0},
+    }  # fmt: skip
+
+
+def numeric() -> Any:
+    from inspect_ai.scorer import match
+
+    return match(numeric=True)
+
+
+def symbolic() -> Any:
+    from inspect_ai.scorer import math
+
+    return math()
+
+
+def tail(doc: Doc) -> str:
+    """GSM8K's answer."""
+    return doc["answer"].split("#### ")[1].replace(",", "")
+
+
+FORMS = (
+    Form("GSM8K", "gsm8k/test.jsonl", gsm8k, lambda d: f" {d['answer']}", tail, "number", numeric),
+    Form(
+        "GSM8K, eight worked examples", "gsm8k/test.jsonl", gsm8k_cot,
+        lambda d: f" {d['answer'].split('#### ')[0].strip()} The answer is {tail(d)}.", tail, "number", numeric,
+    ),
+    Form(
+        "MATH-500, four worked examples", "math/math500.jsonl", minerva,
+        lambda d: f" {d['solution']}\nFinal Answer: The final answer is ${d['answer']}$. I hope it is correct.",
+        lambda d: d["answer"], "math", symbolic, ("exact_match", "math_verify"),
+    ),
+)  # fmt: skip
+
+
+# ---- three sides
 
 
 class Recited(Task):
     """Prompts as the harness puts them, with their gold answers; worked replies to learn by heart."""
 
-    name, styles, max_tokens = "parity", ("worked",), 64
+    name, styles = "parity", ("worked",)
 
-    def __init__(self, items: list[tuple[str, str, str]], check: Check, stop: tuple[str, ...] = (), max_tokens: int = 64) -> None:
-        self.items, self.check, self.stop, self.max_tokens = items, check, stop, max_tokens
+    def __init__(self, form: Form, items: Sequence[tuple[str, Doc]], stop: tuple[str, ...] = ()) -> None:
+        self.form, self.items, self.stop, self.max_tokens = form, items, stop, form.max_tokens
+        self.check = verifier(form.check)
 
     def problem(self, index: int, split: str = "train", seed: int = 0, **spec: Any) -> Problem:
-        prompt, gold, _ = self.items[index % len(self.items)]
-        return Problem(str(index), Question(prompt), gold, family=str(index))
+        prompt, doc = self.items[index % len(self.items)]
+        return Problem(str(index), Question(prompt), self.form.gold(doc), family=str(index))
 
     def verify(self, problem: Problem, reply: Reply, rollout: Rollout | None = None) -> Verdict:
         return self.check(problem.answer, reply)
 
     def demonstration(self, problem: Problem, style: str, rng: Stream) -> str:
-        return self.items[int(problem.id) % len(self.items)][2]
+        return self.form.reply(self.items[int(problem.id) % len(self.items)][1])
 
 
-def checkpoint(folder: Path, items: list[tuple[str, str, str]]) -> Path:
+def harness(folder: Path | None, form: Form, path: Path) -> list[dict[str, Any]]:
+    """The harness's samples; without a model those of a model that says nothing, which have the prompts."""
+    import lm_eval
+    from lm_eval.models.dummy import DummyLM
+    from lm_eval.models.huggingface import HFLM
+
+    config = form.config()
+    config |= {"task": "rows", "dataset_path": "json", "dataset_kwargs": {"data_files": {"test": str(path)}}, "test_split": "test"}
+    config |= {"training_split": None, "fewshot_split": None}
+    config["generation_kwargs"] = {**config["generation_kwargs"], "max_gen_toks": form.max_tokens}
+    lm = DummyLM() if folder is None else HFLM(pretrained=str(folder), device="cpu", dtype="float32", batch_size=4)
+    found = lm_eval.simple_evaluate(model=lm, tasks=[config], log_samples=True, bootstrap_iters=0)
+    samples: list[dict[str, Any]] = found["samples"]["rows"]
+    return samples
+
+
+def inspect(folder: Path, form: Form, items: Sequence[tuple[str, Doc]], stop: Sequence[str], logs: Path) -> dict[str, tuple[str, float]]:
+    """By prompt, Inspect's reply and score."""
+    import inspect_ai
+    from inspect_ai.dataset import MemoryDataset, Sample
+    from inspect_ai.model import GenerateConfig, get_model
+    from inspect_ai.solver import generate
+
+    told = GenerateConfig(temperature=0.0, max_tokens=form.max_tokens, stop_seqs=list(stop))
+    model = get_model(
+        "hf/local", config=told, model_path=str(folder), device="cpu", chat_template="{{ messages[0]['content'] }}", batch_size=4
+    )
+    dataset = MemoryDataset([Sample(input=prompt, target=form.gold(doc)) for prompt, doc in items])
+    (log,) = inspect_ai.eval(
+        inspect_ai.Task(dataset, solver=generate(), scorer=form.scorer()), model=model, log_dir=str(logs), display="none"
+    )
+    if log.status != "success" or log.samples is None:
+        raise SystemExit(f"Inspect: {log.status}: {log.error}")
+    return {str(s.input): (s.output.completion, float(*(v.value == "C" for v in (s.scores or {}).values()))) for s in log.samples}
+
+
+def checkpoint(folder: Path, form: Form, items: Sequence[tuple[str, Doc]]) -> Path:
     """A model that has learnt the items by heart, as a Hugging Face folder."""
-    tokenizer = train_tokenizer([f"{prompt}{worked}" for prompt, _, worked in items], 400)
+    tokenizer = train_tokenizer([f"{prompt}{form.reply(doc)}" for prompt, doc in items], PIECES)
     model = new_model(replace(SMALL, vocabulary=tokenizer.size), tokenizer, "parity")
     model.save(folder / "start")
-    task = Recited(items, verifier("number"), max_tokens=128)
-    config = {"problems": 8}
+    task = Recited(form, items)
+    config = {"problems": 8, "max_tokens": 400}
     api.train(
         "sft", task=task, model=folder / "start", steps=STEPS, out=folder / "run", evaluate=0, workers=1, config=config, doctor_stops=False
     )
     return folder / "run" / "model"
 
 
-def ours(folder: Path, task: Recited) -> list[Rollout]:
-    """Greedy replies of our engine."""
+def ours(folder: Path, task: Recited) -> dict[str, tuple[str, float]]:
+    """By prompt, our reply and score, greedy."""
     engine = LocalEngine(load_model(folder))
     sampling = Sampling(task.max_tokens, 0.0, stop=task.stop)
-    units = [Unit(i, 0) for i in range(len(task.items))]
-    made = Collector(task, engine, single, sampling, 0, "evaluate", "test").collect(0, units)
+    made = Collector(task, engine, single, sampling, 0, "evaluate", "test").collect(0, [Unit(i, 0) for i in range(len(task.items))])
     if failed := [r.error for r in made if r.error is not None]:
         raise SystemExit(f"{len(failed)} of our replies failed; the first: {failed[0]}")
-    return made
+    return {r.problem.question.prompt: (cut(r.reply, task.stop), r.verdict.score) for r in made if r.reply and r.verdict}
 
 
-def theirs(folder: Path, config: dict[str, Any], batch: int) -> dict[str, Any]:
-    """What the harness finds with a task of its own configuration on our rows."""
-    import lm_eval
-    from lm_eval.models.huggingface import HFLM
-
-    lm = HFLM(pretrained=str(folder), device="cpu", dtype="float32", batch_size=batch)
-    found: dict[str, Any] = lm_eval.simple_evaluate(model=lm, tasks=[config], log_samples=True, bootstrap_iters=0)
-    return found
+def cut(reply: Reply, stop: Sequence[str]) -> str:
+    """The reply up to the stop string, which we keep and the others do not."""
+    return min((reply.text.split(s)[0] for s in stop), key=len)
 
 
-def gsm8k(path: Path, shots: int) -> dict[str, Any]:
-    """The harness's configuration of gsm8k, version 3, reading a file, with so many worked examples in the prompt."""
-    return {
-        "task": "gsm8k_rows", "dataset_path": "json", "dataset_kwargs": {"data_files": {"train": str(path), "test": str(path)}},
-        "output_type": "generate_until", "training_split": "train", "fewshot_split": "train", "test_split": "test", "num_fewshot": shots,
-        "doc_to_text": "Question: {{question}}\nAnswer:", "doc_to_target": "{{answer}}",
-        "metric_list": [{
-            "metric": "exact_match", "aggregation": "mean", "higher_is_better": True, "ignore_case": True, "ignore_punctuation": False,
-            "regexes_to_ignore": [",", "\\$", "(?s).*#### ", "\\.$"],
-        }],
-        "generation_kwargs": {"until": list(UNTIL), "do_sample": False, "temperature": 0.0, "max_gen_toks": TOKENS},
-        "filter_list": [
-            {"name": "strict-match", "filter": [{"function": "regex", "regex_pattern": "#### (\\-?[0-9\\.\\,]+)"}, {"function": "take_first"}]},
-            {"name": "flexible-extract", "filter": [
-                {"function": "regex", "group_select": -1, "regex_pattern": "(-?[$0-9.,]{2,})|(-?[0-9]+)"}, {"function": "take_first"}]},
-        ],
-    }  # fmt: skip
+# ---- side by side
 
 
-def compare(label: str, mine: list[Rollout], samples: list[dict[str, Any]]) -> bool:
-    """Print how replies and scores agree, each by problem; whether all replies do, and all scores under one of the harness's filters."""
-    found = {r.problem.question.prompt: (cut(r), r.verdict.score) for r in mine}
-    texts = {asked(s): str(s["resps"][0][0]) for s in samples}
-    other = [(found[prompt][0], text) for prompt, text in texts.items() if found[prompt][0] != text]
-    for ours_, theirs_ in other:
-        print(f"  differs: {ours_!r} | {theirs_!r}")
-    n, told, agree = len(texts), list[str](), list[bool]()
-    for name in dict.fromkeys(s["filter"] for s in samples):
-        scored = [(found[asked(s)][1], s["exact_match"]) for s in samples if s["filter"] == name]
-        equal = sum(a == b for a, b in scored)
-        told.append(f"{name} {sum(b for _, b in scored) / n:.4f} ({equal} of {n} problems scored the same)")
+def compare(label: str, mine: Mapping[str, tuple[str, float]], other: Mapping[str, str], scores: Mapping[str, Mapping[str, float]]) -> bool:
+    """Print how replies and scores agree, each by problem; whether all replies do, and one of the scores everywhere."""
+    apart = [(mine[p][0], text) for p, text in other.items() if mine[p][0] != text]
+    for pair in apart:
+        print("  differs: {!r} | {!r}".format(*pair))
+    n, agree, told = len(other), list[bool](), list[str]()
+    for name, by in scores.items():
+        equal = sum(mine[p][1] == score for p, score in by.items())
+        told.append(f"{name} {sum(by.values()) / n:.4f} ({equal} of {n} problems scored the same)")
         agree.append(equal == n)
-    accuracy = sum(score for _, score in found.values()) / n
+        for p, score in by.items():
+            if mine[p][1] != score:
+                print(f"    {name} {score:g}, ours {mine[p][1]:g}: {mine[p][0]!r}")
+    accuracy = sum(mine[p][1] for p in other) / n
     print(
-        f"{label}: {n - len(other)} of {n} replies the same, {len(set(texts.values()))} different ones, {sum(not t for t in texts.values())} empty"
+        f"  {label}: {n - len(apart)} of {n} replies the same, {len(set(other.values()))} different ones; {', '.join(told)}; ours {accuracy:.4f}"
     )
-    print(f"  scores: ours {accuracy:.4f}; the harness's {', '.join(told)}")
-    return not other and any(agree)
-
-
-def cut(rollout: Rollout) -> str:
-    """The reply up to the stop string, which we keep and the harness does not."""
-    text = rollout.reply.text if rollout.reply is not None else ""
-    return min((text.split(stop)[0] for stop in UNTIL), key=len)
-
-
-def main() -> int:
-    import lm_eval
-    import transformers
-
-    with tempfile.TemporaryDirectory() as folder:
-        print(f"lm-eval {lm_eval.__version__}, transformers {transformers.__version__}; {SMALL.layers} layers, width {SMALL.width}")
-        return rounds(Path(folder))
-
-
-def rounds(folder: Path) -> int:
-    """All comparisons; the exit status."""
-    made = rows(ROWS)
-    path = folder / "rows.jsonl"
-    path.write_text("".join(json.dumps(r) + "\n" for r in made))
-    items = [(f"Question: {r['question']}\nAnswer:", r["answer"].split("#### ")[1], f" {r['answer']}") for r in made]
-    model = checkpoint(folder, items[:LEARNT])
-    agree = [one(model, path, shots) for shots in (0, 5)]
-    return 0 if all(agree) else 1
-
-
-def one(model: Path, path: Path, shots: int) -> bool:
-    """Both sides on the rows, with so many worked examples."""
-    samples = theirs(model, gsm8k(path, shots), 4)["samples"]["gsm8k_rows"]
-    prompts = {asked(s): s["doc"]["answer"].split("#### ")[1] for s in samples}
-    items = [(prompt, gold, "") for prompt, gold in prompts.items()]
-    mine = ours(model, Recited(items, verifier("number"), UNTIL, TOKENS))
-    return compare(f"GSM8K, {shots} examples", mine, samples)
+    return not apart and any(agree)
 
 
 def asked(sample: dict[str, Any]) -> str:
     """The prompt of one of the harness's samples."""
     given = sample["arguments"]
     return str(given[0][0] if isinstance(given, list | tuple) else given["gen_args_0"]["arg_0"])
+
+
+def one(form: Form, data: Path, folder: Path) -> bool:
+    """All three sides on the problems of a form."""
+    folder.mkdir()
+    docs = [json.loads(line) for line in (data / form.file).read_text().splitlines()]
+    docs = sorted(docs, key=lambda d: len("".join(str(v) for v in d.values())))[:ROWS]
+    path = folder / "rows.jsonl"
+    path.write_text("".join(json.dumps(d) + "\n" for d in docs))
+    items = [(asked(s), docs[s["doc_id"]]) for s in sorted(harness(None, form, path), key=lambda s: s["doc_id"])]
+    items = list({prompt: (prompt, doc) for prompt, doc in items}.values())
+    model = checkpoint(folder, form, items[:LEARNT])
+    stop = tuple(form.config()["generation_kwargs"]["until"])
+    mine = ours(model, Recited(form, items, stop))
+    print(f"{form.name}: {len(items)} problems, prompts of {max(len(p) for p, _ in items)} characters at most")
+    samples = harness(model, form, path)
+    scores: dict[str, dict[str, float]] = {}
+    for s in samples:
+        for metric in form.metrics:
+            name = metric if s["filter"] == "none" else s["filter"]
+            scores.setdefault(name, {})[asked(s)] = float(s[metric])
+    agree = [compare(f"lm-eval {version('lm-eval')}", mine, {asked(s): str(s["resps"][0][0]) for s in samples}, scores)]
+    found = inspect(model, form, items, stop, folder / "logs")
+    scorer = {"number": "match", "math": "math"}[form.check]
+    told = {scorer: {p: score for p, (_, score) in found.items()}}
+    agree.append(compare(f"Inspect {version('inspect-ai')}", mine, {p: text for p, (text, _) in found.items()}, told))
+    return all(agree)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
+    parser.add_argument("--data", type=Path, required=True, help="a folder with gsm8k/test.jsonl and math/math500.jsonl")
+    parser.add_argument("--only", type=int, help="the number of one form, from 0")
+    given = parser.parse_args()
+    forms = FORMS if given.only is None else FORMS[given.only : given.only + 1]
+    with tempfile.TemporaryDirectory() as folder:
+        agree = [one(form, given.data, Path(folder) / str(i)) for i, form in enumerate(forms)]
+    return 0 if all(agree) else 1
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def test_the_doctor_looks_at_the_model_as_it_will_be_trained(tmp_path: Path, mon
     """With another template or without its adapter it would find the faults of another run."""
     model_of("qwen35").save(tmp_path / "m")
     seen: list[Any] = []
-    monkeypatch.setattr(doctor, "after", lambda rollouts, metrics, stage, model: seen.append((rollouts, model)) or [])
+    monkeypatch.setattr(doctor, "after", lambda rollouts, metrics, stage, model, learnt: seen.append((rollouts, model)) or [])
     config = {"problems": 1, "samples": 2, "max_tokens": 4, "shards": 1}
     api.examine("grpo", task="addition", model=tmp_path / "m", config=config, thinking="off", system="You add.")
     ((rollouts, _),) = seen
