@@ -174,10 +174,9 @@ def inspect(folder: Path, form: Form, items: Sequence[tuple[str, Doc]], stop: Se
     from inspect_ai.model import GenerateConfig, get_model
     from inspect_ai.solver import generate
 
-    told = GenerateConfig(temperature=0.0, max_tokens=form.max_tokens, stop_seqs=list(stop))
-    model = get_model(
-        "hf/local", config=told, model_path=str(folder), device="cpu", chat_template="{{ messages[0]['content'] }}", batch_size=4
-    )
+    told = GenerateConfig(max_tokens=form.max_tokens, stop_seqs=list(stop))
+    how: dict[str, Any] = {"device": "cpu", "chat_template": "{{ messages[0]['content'] }}", "batch_size": 4, "do_sample": False}
+    model = get_model("hf/local", config=told, model_path=str(folder), **how)
     dataset = MemoryDataset([Sample(input=prompt, target=form.gold(doc)) for prompt, doc in items])
     (log,) = inspect_ai.eval(
         inspect_ai.Task(dataset, solver=generate(), scorer=form.scorer()), model=model, log_dir=str(logs), display="none"

@@ -102,3 +102,50 @@ def catalogue_feed(*, out: Path, since: str = "") -> int:
     out.write_text(papers.feed(papers.search(since=since)), "utf-8")
     print(f"wrote {out}")
     return 0
+
+
+def catalogue_grid(
+    *,
+    run: Flag = False,
+    task: str = "chain",
+    model: str = "tiny",
+    n: int = 200,
+    steps: int = 30,
+    seed: int = 0,
+    json: Flag = False,
+) -> int:
+    """Where methods and ways of thinking belong: more thought or learning, alone or as agents, by input or output; with --run, what each is worth.
+
+    thinkery catalogue grid
+
+    thinkery catalogue grid --run --task chain --n 200 --steps 30
+
+    Args:
+        run: measure the first entry of each place on one task, from one model, with one account of tokens
+        task: a built-in task whose problems need no tools (see: thinkery list tasks)
+        model: a Hugging Face model folder, or a built-in size
+        n: test problems
+        steps: steps of those that learn
+        seed: of problems and samples
+        json: as JSON, for programs
+    """
+    from ..lab import taxonomy
+    from ..tasks import load_task
+
+    if not run:
+        found = taxonomy.traits(load_task(task), model)
+        if json:
+            _show([t.to_dict() for t in found], True)
+            return 0
+        cells = {place: [t for t in found if t.place == place] for place in taxonomy.PLACES}
+        _show([{"place": str(p), "entries": ", ".join(t.entry for t in ts)} for p, ts in cells.items()], False)
+        print("\n@NAME is a way of thinking (--solver NAME), the others are methods; the first of each place is measured by --run")
+        return 0
+    rows = []
+    for done in taxonomy.bench(load_task(task), model, n, steps, seed):
+        rows.append(done.to_dict())
+        if not json:
+            print(done, flush=True)
+    if json:
+        _show(rows, True)
+    return 0

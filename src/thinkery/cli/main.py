@@ -234,6 +234,11 @@ Status 1 says that something is wrong with it, in words.
 `thinkery catalogue digest --since 2025-05-01`
 
 `thinkery catalogue digest --since 2025-05-01 --to jane@example.org --smtp mail.example.org:25`""",
+            "grid": """Where methods and ways of thinking belong, and what one of each place is worth on one task.
+
+`thinkery catalogue grid`
+
+`thinkery catalogue grid --run --task chain --n 200`""",
             "feed": """Write the papers as an Atom feed.
 
 `thinkery catalogue feed --out papers.xml`""",

@@ -24,6 +24,11 @@ async def everything(groups: Groups) -> list[Rollout]:
     return [r for g in groups for r in g]
 
 
+async def nothing(groups: Groups) -> list[Rollout]:
+    """No rollout: a stage that learns nothing, as for a way of thinking that is only measured."""
+    return []
+
+
 @dataclass(frozen=True)
 class Where:
     """Whole groups that pass every test. As each test sees one group, two such selections join in any order."""

@@ -13,6 +13,7 @@ from .beam import beam
 from .best_of_n import best_of_n
 from .calculator import calculate
 from .confident import confident
+from .debate import debate
 from .environment import environment
 from .majority import majority
 from .memory import memory
@@ -36,6 +37,7 @@ __all__ = [
     "calculate",
     "chain",
     "confident",
+    "debate",
     "environment",
     "majority",
     "memory",
@@ -62,6 +64,7 @@ SOLVERS: dict[str, Solver] = {
     "calculate": calculate,
     "chain": chain,
     "confident": confident,
+    "debate": debate,
     "environment": environment,
     "majority": majority,
     "memory": memory,
