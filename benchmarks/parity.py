@@ -3,7 +3,8 @@
 Real problems of GSM8K and MATH-500 under the published prompts: GSM8K's as it stands, the eight worked examples of Wei et al. (2022), the four of
 Lewkowycz et al. (2022). Prompts, stop strings, filters and metrics are those of the harness's tasks gsm8k, gsm8k_cot and minerva_math500; Inspect
 reads the same prompts with its scorers `match` and `math`. The checkpoint is a small decoder that has learnt part of the problems by heart under that
-very prompt, so that some replies are right. The exit status is 1 if a reply differs, or if no score of the other side is ours by every problem.
+very prompt, so that some replies are right. The exit status is 1 if a reply differs, or if each score of another side is not ours for more than one
+problem in forty: what is no sentence is read in more ways than one.
 
     pip install 'lm-eval[math]' inspect-ai torch transformers    # then, from a clone
     python benchmarks/parity.py --data FOLDER    # with gsm8k/test.jsonl and math/math500.jsonl
@@ -218,7 +219,7 @@ def cut(reply: Reply, stop: Sequence[str]) -> str:
 
 
 def compare(label: str, mine: Mapping[str, tuple[str, float]], other: Mapping[str, str], scores: Mapping[str, Mapping[str, float]]) -> bool:
-    """Print how replies and scores agree, each by problem; whether all replies do, and one of the scores everywhere."""
+    """Print how replies and scores agree, each by problem; whether all replies do, and one of the scores all but everywhere."""
     apart = [(mine[p][0], text) for p, text in other.items() if mine[p][0] != text]
     for pair in apart:
         print("  differs: {!r} | {!r}".format(*pair))
@@ -226,7 +227,7 @@ def compare(label: str, mine: Mapping[str, tuple[str, float]], other: Mapping[st
     for name, by in scores.items():
         equal = sum(mine[p][1] == score for p, score in by.items())
         told.append(f"{name} {sum(by.values()) / n:.4f} ({equal} of {n} problems scored the same)")
-        agree.append(equal == n)
+        agree.append(40 * (n - equal) <= n)
         for p, score in by.items():
             if mine[p][1] != score:
                 print(f"    {name} {score:g}, ours {mine[p][1]:g}: {mine[p][0]!r}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from tests.support import Sums, model_of, rollouts_of
+
 from thinkery.core.errors import BadData, UnknownName
 from thinkery.engines.local import LocalEngine
 from thinkery.engines.session import Sampling

@@ -163,6 +163,9 @@ Ctrl-C checkpoints; the same command goes on.
             "new": """Make a model with random weights and a vocabulary of your texts, to train from scratch.
 
 `thinkery model new base --texts problems.jsonl --column question --vocabulary 1000`""",
+            "merge": """Make one model between two of one origin: a weighted mean of their weights.
+
+`thinkery model merge runs/brief/model runs/wordy/model --share 0.3 --out between`""",
             "export": """Write a model for use elsewhere: a folder for transformers and vLLM, or one file for llama.cpp.
 
 An adapter is merged into its base. What serves the result is printed.

@@ -71,6 +71,25 @@ def model_new(
     return 0
 
 
+def model_merge(first: str, second: str, *, share: float = 0.5, out: Path) -> int:
+    """Make one model between two of one origin: a weighted mean of their weights. Example: thinkery model merge brief wordy --share 0.3 --out between
+
+    Args:
+        first: a Hugging Face model folder, or a built-in size
+        second: one with the same sizes and tokenizer
+        share: of the second, from 0 to 1
+        out: the model's folder
+    """
+    from ..models.merging import merged
+    from ..models.model import find, load_model
+
+    if out.exists():
+        raise BadConfig(f"{out} exists; choose another --out")
+    merged(load_model(find(first)), load_model(find(second)), share).save(out)
+    print(f"{out}: {1 - share:.0%} of {first}, {share:.0%} of {second}")
+    return 0
+
+
 def new_method(family: str, id: str) -> int:
     """Start a method: one file and its test, working at once. Example: thinkery new method objectives my_idea
 

@@ -20,7 +20,8 @@ from .thinking import reply_of
 PIECE = re.compile(r"[^\s,:;+]*[\s,:;+]+|[^\s,:;+]+")  # a number or a word with what ends it
 ASKED = "{percent}%:{prompt}"  # for a model without a chat template; before the question, whose end the work begins with
 TOLD = "{prompt}\n\nWrite about {percent} % of the work that you would write by yourself."
-RATIOS = tuple(n / 20 for n in range(6, 21))  # shares of the work that are asked for in turn
+RATIOS = (0.3, 0.45, 0.6, 0.8, 1.0)  # shares of the work that are asked for in turn
+LEAST = 0.5  # nats: what is worth less is worth nothing, and the later of two such pieces is kept
 
 Keep = Callable[[Session, Question, Sequence[str], str], list[bool]]  # which pieces of the work before an answer are kept
 
@@ -90,11 +91,14 @@ def size(model: Session, text: str) -> int:
 
 
 def importance(model: Session, question: Question, work: Sequence[str], answer: str) -> list[float]:
-    """By how much the answer becomes less likely without a piece, nats. Log-probability of the answer after all of the work, minus that without it."""
+    """By how much the answer becomes less likely without a piece, nats: its log-probability after all of the work, less that after the others; 0 if
+    that is less than LEAST.
+    """
     place = model.context(question)
     likely = lambda pieces: float(model.score(place + "".join(pieces) if pieces else place, answer).sum(dtype="float64"))
     whole = likely(list(work))
-    return [whole - likely([*work[:i], *work[i + 1 :]]) for i in range(len(work))]
+    found = [whole - likely([*work[:i], *work[i + 1 :]]) for i in range(len(work))]
+    return [worth if worth >= LEAST else 0.0 for worth in found]
 
 
 def fitting(sizes: Sequence[int], worth: Sequence[float], ratio: float) -> list[bool]:

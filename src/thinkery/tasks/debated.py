@@ -22,7 +22,13 @@ class Debated(Task):
     def __init__(self, task: Generated[Any]) -> None:
         if CORRUPTED not in task.styles or "trace" not in task.styles:
             raise BadConfig(f"the task {task.name!r} has no right and wrong worked replies to hear; use a generated one, such as addition")
-        self.task, self.name, self.styles, self.stop, self.max_tokens = task, f"{task.name} debated", task.styles, task.stop, task.max_tokens
+        self.task, self.name, self.styles, self.stop, self.max_tokens = (
+            task,
+            f"{task.name} debated",
+            task.styles,
+            task.stop,
+            task.max_tokens,
+        )
 
     def size(self, split: str) -> int | None:
         """See Task."""
