@@ -64,7 +64,7 @@ GRID: dict[Place, tuple[str, ...]] = {
     ),
     Place(TRAINING, "standalone", "output"): (
         "grpo", "reinforce", "reinforce_pp", "rloo", "cispo", "dapo", "dr_grpo", "gspo", "ppo", "raft", "dpo", "orpo", "ttrl", "best_of_n",
-        "autothink", "drqa", "dynamic_rw", "laser", "noisy_rewards", "open_rs", "rlcr", "traac", "mot", "frontiers",
+        "autothink", "drqa", "dynamic_rw", "laser", "noisy_rewards", "open_rs", "rlcr", "traac", "mot", "frontiers", "efficient_lrm",
     ),
     Place(TRAINING, "agent", "input"): ("grpo@memory:piece=64,room=16", "mem1"),
     Place(TRAINING, "agent", "output"): ("grpo@calculate", "reex_sql"),

@@ -94,6 +94,8 @@ def importance(model: Session, question: Question, work: Sequence[str], answer: 
     """By how much the answer becomes less likely without a piece, nats: its log-probability after all of the work, less that after the others; 0 if
     that is less than LEAST.
     """
+    if not work:
+        return []
     place = model.context(question)
     likely = lambda pieces: float(model.score(place + "".join(pieces) if pieces else place, answer).sum(dtype="float64"))
     whole = likely(list(work))

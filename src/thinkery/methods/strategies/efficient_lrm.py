@@ -39,7 +39,7 @@ CARD = Card(
     title="Efficient inference for reasoning models",
     year=2025,
     paper="arXiv:2503.23077",
-    changes=("solver", "select", "losses", "source", "reward", "optimizer"),
+    changes=("solver", "select", "losses", "source", "optimizer"),
 )
 
 GATHERED = 0.15  # of the steps, in which work is gathered

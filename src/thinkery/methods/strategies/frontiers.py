@@ -35,7 +35,7 @@ CARD = Card(
     title="Inference scaling and learning to reason",
     year=2025,
     paper="arXiv:2504.09037",
-    changes=("solver", "advantage", "losses", "select"),
+    changes=("advantage", "losses", "select"),
 )
 
 PROBLEMS = 500  # of the test split, that votes are spent on
