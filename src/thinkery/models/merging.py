@@ -19,7 +19,9 @@ def merged(first: Model, second: Model, share: float) -> Model:
     if not 0 <= share <= 1:
         raise BadConfig(f"a share lies in [0, 1]; got {share:g}")
     if not first.tokenizer.same(second.tokenizer):
-        raise BadModel(f"{first.name} and {second.name} have different tokenizers: a token would mean two things; merge models of one origin")
+        raise BadModel(
+            f"{first.name} and {second.name} have different tokenizers: a token would mean two things; merge models of one origin"
+        )
     mine, other = first.decoder.state_dict(), second.decoder.state_dict()
     if {k: v.shape for k, v in mine.items()} != {k: v.shape for k, v in other.items()}:
         raise BadModel(f"{first.name} and {second.name} have different weights; merge models of one origin, adapters written out before")

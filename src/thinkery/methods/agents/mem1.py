@@ -43,7 +43,7 @@ CARD = Card(
 )
 
 CLIP = 0.2
-TAUGHT, TESTED = 2, (2, 4, 8)  # questions
+TAUGHT, TESTED = 2, (2, 8)  # questions
 
 
 def matched(rollouts: Sequence[Rollout]) -> list[float]:
