@@ -8,7 +8,7 @@ New      `recipe` compresses (TokenSkip): of the model's own right work what mat
          that it is done unseen; `rewarded` pays brevity of right replies; `models.merging` mixes the weights of a brief and a wordy model.
 Formula  worth of a piece = log p(answer | all of the work) - log p(answer | the work without it);  the worthiest pieces up to ratio * length
          brevity: R = 1 - lambda * length / mean length of the right ones, for right replies;  merged = (1 - lambda) brief + lambda wordy
-Setup    none: a survey. TokenSkip: ratio = 0.5 to 1 (paper); internalising: the optimiser begins anew at every stage (paper).
+Setup    ratio = 0.5 to 1 (paper, of TokenSkip); optimiser = begun anew at every stage (paper, of internalising).
 Differs  Work is the model's own at its start, of right replies. Worth is the policy's own, not another model's. A piece is a number or a word. Of
          implicit ways internalising stands here alone: thoughts without tokens need inputs that are no tokens.
 """

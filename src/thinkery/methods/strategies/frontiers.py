@@ -6,7 +6,6 @@ Problem  Thinking more for each answer and learning from rewards are studied apa
 New      The survey's grid, regime by architecture by side, in which every method and way of thinking here has its place (`lab.taxonomy`), with one
          bench for one of each. `recipe` splits a budget: half of the tokens are learnt from, half are spent on votes.
 Formula  T = steps * problems * samples + n * votes,  the same for all: (s, 1), (0, v), (s/2, v/2)
-Setup    none: a survey.
 Differs  Which place a method has is our reading. Budgets are counted in replies, which are about as long in all arms, over as many test problems
          as the claim has. Debate hears final answers only, since the smallest model has no room for others' work, and has practised that.
 """
